@@ -1,0 +1,7 @@
+module github.com/pyairtable/pyairtable/user-service
+
+go 1.26.0
+
+require github.com/pyairtable/pyairtable/pkg v0.0.0
+
+replace github.com/pyairtable/pyairtable/pkg => ../pkg
