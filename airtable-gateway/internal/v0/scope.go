@@ -1,0 +1,62 @@
+package v0
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+)
+
+// The scopes of personal access tokens, named as Airtable names them.
+const (
+	ScopeRecordsRead   = "data.records:read"
+	ScopeRecordsWrite  = "data.records:write"
+	ScopeCommentsRead  = "data.recordComments:read"
+	ScopeCommentsWrite = "data.recordComments:write"
+	ScopeSchemaRead    = "schema.bases:read"
+	ScopeSchemaWrite   = "schema.bases:write"
+	ScopeWebhooks      = "webhook:manage"
+	ScopeBasesRead     = "workspacesAndBases:read"
+	ScopeBasesWrite    = "workspacesAndBases:write"
+)
+
+var scopes = map[upstream.Op]string{
+	upstream.ListBases: ScopeSchemaRead, upstream.BaseSchema: ScopeSchemaRead,
+	upstream.CreateBase: ScopeSchemaWrite, upstream.CreateTable: ScopeSchemaWrite,
+	upstream.UpdateTable: ScopeSchemaWrite, upstream.CreateField: ScopeSchemaWrite,
+	upstream.UpdateField: ScopeSchemaWrite,
+	upstream.ListRecords: ScopeRecordsRead, upstream.GetRecord: ScopeRecordsRead,
+	upstream.CreateRecords: ScopeRecordsWrite, upstream.UpdateRecords: ScopeRecordsWrite,
+	upstream.DeleteRecords: ScopeRecordsWrite,
+}
+
+// Scope is what a token needs for the call; "" for whoami, which is open to any
+// token. A POST listRecords is a read.
+func Scope(c upstream.Call) string {
+	if c.Op != upstream.Other {
+		return scopes[c.Op]
+	}
+	read := c.Method == http.MethodGet
+	switch {
+	case strings.HasPrefix(c.Path, Prefix+"/bases/"):
+		return ScopeWebhooks
+	case strings.HasPrefix(c.Path, Prefix+"/meta/"):
+		return pick(read, ScopeBasesRead, ScopeBasesWrite)
+	case c.Table != "" && c.Record != "":
+		return pick(read, ScopeCommentsRead, ScopeCommentsWrite)
+	default: // upload, sync
+		return ScopeRecordsWrite
+	}
+}
+
+func pick(read bool, r, w string) string {
+	if read {
+		return r
+	}
+	return w
+}
+
+// Reads reports whether repeating the call changes nothing.
+func Reads(c upstream.Call) bool {
+	return c.Method == http.MethodGet || c.Op == upstream.ListRecords
+}
