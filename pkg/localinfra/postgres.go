@@ -261,7 +261,7 @@ func (p *Postgres) settings() []string {
 		"jit=off", // costs short queries more than it gives
 	}
 	if p.opts.Profile == Ephemeral {
-		set = append(set, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
+		set = append(set, "fsync=off", "full_page_writes=off", // commits still reach the kernel, and outlive a kill -9
 			"wal_level=minimal", "max_wal_senders=0", "max_wal_size=2GB", "checkpoint_timeout=1h",
 			"autovacuum=off", "shared_buffers=64MB",
 			"dynamic_shared_memory_type=mmap") // in the data directory, which the guard removes

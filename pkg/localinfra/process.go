@@ -168,6 +168,10 @@ rm -rf "$3"`
 		w.Close()
 		return nil, fmt.Errorf("guard of %s: %w", dir, err)
 	}
+	go func() {
+		<-server.done
+		runtime.KeepAlive(w) // else the collector closes it when the caller forgets the server
+	}()
 	return func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
