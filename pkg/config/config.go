@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -78,9 +79,9 @@ type Known struct {
 	DotEnv  string         // path of a .env file; absent is fine
 }
 
-// deploy are variables of docker-compose and the pyairtable command, which share
-// the .env file with the services.
-var deploy = []string{"POSTGRES_PASSWORD", "REDIS_PASSWORD", "COMPOSE_PROJECT_NAME", "GATEWAY_PORT"}
+// deploy are the variables of docker-compose, which shares the .env file with the
+// services.
+var deploy = regexp.MustCompile(`^(POSTGRES_PASSWORD|REDIS_PASSWORD|PYAIRTABLE_[A-Z_]+_PASSWORD|GATEWAY_PORT|COMPOSE_[A-Z_]+)$`)
 
 // Load fills C, which embeds Base, and returns every fault at once, each naming
 // its variable. A key of the .env file, or one with the service's prefix, that
@@ -174,13 +175,13 @@ func dotEnv(path string) (map[string]string, error) {
 }
 
 func unknown(file map[string]string, vars []variable, known Known) []error {
-	keys := append([]string{}, deploy...)
+	var keys []string
 	for _, f := range vars {
 		keys = append(keys, f.key)
 	}
 	var faults []error
 	for key := range file {
-		if slices.Contains(keys, key) || ofOther(key, known) || ownKnown(key, keys, known.Service) {
+		if slices.Contains(keys, key) || deploy.MatchString(key) || ofOther(key, known) || ownKnown(key, keys, known.Service) {
 			continue
 		}
 		faults = append(faults, fmt.Errorf("%s: unknown variable in %s", key, known.DotEnv))
@@ -281,4 +282,10 @@ func validate(cfg any) []error {
 		faults = append(faults, fmt.Errorf("%s: %v breaks the rule %s", f.Field(), f.Value(), rule))
 	}
 	return faults
+}
+
+// BaseOf returns the Base that cfg, a pointer, is or embeds.
+func BaseOf[C any](cfg *C) *Base {
+	b, _ := baseOf(cfg)
+	return b
 }

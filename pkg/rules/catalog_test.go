@@ -1,0 +1,125 @@
+package rules_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/catalog"
+	"github.com/pyairtable/pyairtable/pkg/config"
+)
+
+func TestCatalog_NamesAreUnique(t *testing.T) {
+	t.Parallel()
+	ports, databases, names, routes := map[int]string{}, map[string]string{}, map[string]string{}, map[string]string{}
+	for _, s := range catalog.Services {
+		claim(t, ports, s.Port, s.Name)
+		if s.Database != "" {
+			claim(t, databases, s.Database, s.Name)
+		}
+		for _, op := range s.Ops {
+			claim(t, names, op.Name, s.Name)
+			if op.Access.Routed() {
+				claim(t, routes, op.Method+" "+op.Path, s.Name)
+			}
+		}
+	}
+}
+
+func claim[K comparable](t *testing.T, taken map[K]string, key K, by string) {
+	t.Helper()
+	if other, ok := taken[key]; ok {
+		t.Errorf("%v is taken by %s and by %s", key, other, by)
+	}
+	taken[key] = by
+}
+
+// Synchronous calls must not go round in a circle; the way back is an event.
+func TestCatalog_NeedsAreAcyclic(t *testing.T) {
+	t.Parallel()
+	var visit func(s api.Service, path []string)
+	visit = func(s api.Service, path []string) {
+		for _, p := range path {
+			if p == s.Name {
+				t.Fatalf("a circle of calls: %s", strings.Join(append(path, s.Name), " > "))
+			}
+		}
+		for _, need := range s.Needs {
+			next, ok := catalog.Find(need)
+			if !ok {
+				t.Fatalf("%s needs %s, which is not in the catalog", s.Name, need)
+			}
+			visit(next, append(path, s.Name))
+		}
+	}
+	for _, s := range catalog.Services {
+		visit(s, nil)
+	}
+}
+
+// Internal operations must be where the gateway never routes, and the others
+// where it does.
+func TestCatalog_InternalPathsAreInternal(t *testing.T) {
+	t.Parallel()
+	for _, s := range catalog.Services {
+		for _, op := range s.Ops {
+			if strings.HasPrefix(op.Path, "/internal/") == op.Access.Routed() {
+				t.Errorf("%s: %s %s has access %d", s.Name, op.Method, op.Path, op.Access)
+			}
+		}
+	}
+}
+
+func TestServices_AreWholeDirectories(t *testing.T) {
+	t.Parallel()
+	for _, s := range catalog.Services {
+		for _, file := range []string{"README.md", "Dockerfile", "go.mod", "service.go"} {
+			if _, err := os.Stat(filepath.Join(top(), s.Name, file)); err != nil {
+				t.Errorf("%s: %v", s.Name, err)
+			}
+		}
+		docker := read(t, s.Name+"/Dockerfile")
+		for _, want := range []string{"USER ", "HEALTHCHECK ", "GOWORK=off", fmt.Sprintf("EXPOSE %d", s.Port)} {
+			if !strings.Contains(docker, want) {
+				t.Errorf("%s/Dockerfile has no %q", s.Name, want)
+			}
+		}
+	}
+}
+
+func TestCompose_IsTheCatalog(t *testing.T) {
+	t.Parallel()
+	compose := read(t, "docker-compose.phase1.yml")
+	for _, s := range catalog.Services {
+		if s.Phase != 1 {
+			continue
+		}
+		for _, want := range []string{"\n  " + s.Name + ":\n", s.Name + "/Dockerfile"} {
+			if !strings.Contains(compose, want) {
+				t.Errorf("docker-compose.phase1.yml has no %q", want)
+			}
+		}
+		if s.Database != "" && !strings.Contains(compose, s.Database) {
+			t.Errorf("docker-compose.phase1.yml does not create %s", s.Database)
+		}
+	}
+}
+
+func TestEnvExample_DocumentsTheSharedVariables(t *testing.T) {
+	t.Parallel()
+	if !strings.Contains(read(t, ".env.example"), config.Example[config.Base]("")) {
+		t.Error(".env.example does not have what config.Example renders for config.Base")
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(top(), path))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
