@@ -1,0 +1,65 @@
+# make            lists the targets
+# Needs Go. PostgreSQL, Redis, Python and Node.js are found or installed where a target wants them.
+
+SHELL       := /bin/bash
+.DEFAULT_GOAL := help
+# One set of flags for builds and tests: another set would be a second build cache.
+export GOFLAGS := -tags=nomsgpack $(filter-out -tags=%,$(GOFLAGS))
+LDFLAGS     := -s -w
+TOP         := $(CURDIR)
+BIN         := $(TOP)/.bin
+MODULES     := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
+# Packages whose tests run with the race detector: those that own goroutines.
+RACE        := ./pkg/auth/... ./pkg/events/... ./pkg/jobs/... ./pkg/idempotency/... ./pkg/httpx/... ./pkg/rpc/... ./pkg/app/... \
+               ./api-gateway/... ./auth-service/internal/services/...
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+up: $(BIN)/pyairtable ## start everything in one process; Ctrl-C stops it
+	$(BIN)/pyairtable up
+
+down: $(BIN)/pyairtable ## stop what `pyairtable up -d` started
+	$(BIN)/pyairtable down
+
+.PHONY: $(BIN)/pyairtable
+$(BIN)/pyairtable:
+	cd pyairtable && go build -ldflags="$(LDFLAGS)" -o $@ ./cmd/pyairtable
+
+build: $(BIN)/pyairtable ## build the one binary and each service's own into .bin/
+	@for m in $(filter-out pkg pyairtable,$(MODULES)); do \
+		echo "build $$m" && (cd $$m && go build -ldflags="$(LDFLAGS)" -o $(BIN)/$$m ./cmd/$$m) || exit 1; done
+
+test: clients ## every test, from nothing: starts private servers and stops them
+	go run ./pkg/cmd/withinfra -- $(MAKE) --no-print-directory test-go
+
+# Called by test, with the servers' addresses in the environment.
+.PHONY: test-go
+test-go:
+	go vet work
+	go test -timeout 15m $$(go list work | grep -v /pyairtable/e2e)
+	go test -timeout 15m -race $(RACE)
+	go test -timeout 20m -race -count=1 ./pyairtable/e2e/...
+
+clients: ## install the real Airtable clients that the end-to-end tests use
+	./pyairtable/e2e/clients/install.sh
+
+lint: $(BIN)/golangci-lint modules ## linters, and each module on its own
+	@for m in $(MODULES); do echo "lint $$m" && (cd $$m && $(BIN)/golangci-lint run ./...) || exit 1; done
+
+modules: ## each module must build and be tidy without the workspace
+	@for m in $(MODULES); do echo "module $$m" && (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+
+$(BIN)/golangci-lint: .ci/tools/go.mod
+	cd .ci/tools && GOWORK=off GOFLAGS= go build -o $(BIN)/ tool
+
+bench-gateway: ## CPU per proxied request beside nginx and the plain ReverseProxy
+	./api-gateway/bench/bench.sh
+
+newservice: ## make a service: make newservice NAME=quota-service PORT=8021
+	go run ./pkg/cmd/newservice $(NAME) $(PORT)
+
+clean: ## remove what was built (.run, the data, stays)
+	rm -rf $(BIN)
+
+.PHONY: help up down build test clients lint modules bench-gateway newservice clean
