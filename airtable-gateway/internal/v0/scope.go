@@ -2,8 +2,10 @@ package v0
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 )
 
@@ -59,4 +61,14 @@ func pick(read bool, r, w string) string {
 // Reads reports whether repeating the call changes nothing.
 func Reads(c upstream.Call) bool {
 	return c.Method == http.MethodGet || c.Op == upstream.ListRecords
+}
+
+// BasesQuery reads the query of the list of bases, which takes an offset and
+// refuses a page size.
+func BasesQuery(rawQuery string) (offset string, bad *models.Error) {
+	q, err := url.ParseQuery(rawQuery)
+	if err != nil || q.Has("pageSize") {
+		return "", models.ErrInvalidRequest
+	}
+	return q.Get("offset"), nil
 }

@@ -25,9 +25,10 @@ const (
 
 var (
 	refusals = []*errs.Error{ErrBaseNotFound, ErrTableNotFound, ErrRecordNotFound, ErrNotPermitted,
-		ErrUnknownField, ErrInvalidValue, ErrInvalidRecord, ErrRateLimited, ErrUpstreamAway}
+		ErrUnknownField, ErrInvalidValue, ErrInvalidRecord, ErrConnectionRefused,
+		ErrRateLimited, ErrUpstreamAway}
 	connectionRefusals = []*errs.Error{ErrAdminsOnly, ErrTokenRefused, ErrURLNotAllowed, ErrLocalExists,
-		ErrNameTaken, ErrFixedKind}
+		ErrFixedKind}
 )
 
 // The nine operations on bases, tables and records.
@@ -55,7 +56,7 @@ var (
 		Name: "listRecords", Method: "GET", Path: records, Scope: scopeRead, Timeout: upstreamTimeout,
 		Summary: "List the records of a table", Errors: refusals,
 	}
-	CreateRecord = api.Op[RecordCreate, RecordCreated]{
+	CreateRecord = api.Op[RecordCreate, RecordMade]{
 		Name: "createRecord", Method: "POST", Path: records, Status: 201, Scope: scopeWrite, Idempotent: true,
 		Timeout: upstreamTimeout, BodyLimit: recordBodyLimit,
 		Summary: "Create a record", Errors: append(refusals, ErrOutcomeUnknown),
@@ -81,7 +82,7 @@ var (
 		Summary:     "List the tenant's connections",
 		Description: "A tenant without any is given a local one by the first call that needs one.",
 	}
-	CreateConnection = api.Op[ConnectionCreate, ConnectionCreated]{
+	CreateConnection = api.Op[ConnectionCreate, ConnectionMade]{
 		Name: "createAirtableConnection", Method: "POST", Path: connections, Status: 201, Idempotent: true,
 		Timeout: upstreamTimeout, Summary: "Connect an Airtable account, or the local base store",
 		Description: "The token is tried before it is kept: a refused one is an error at /token. If Airtable cannot be asked, " +

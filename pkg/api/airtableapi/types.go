@@ -115,8 +115,8 @@ type RecordUpdate struct {
 	Body RecordDraft
 }
 
-// RecordCreated is the answer to a creation.
-type RecordCreated struct {
+// RecordMade is the answer to a creation.
+type RecordMade struct {
 	Location string `header:"Location"`
 	Body     Record
 }
@@ -196,8 +196,8 @@ type ConnectionAnswer struct {
 	Body Connection
 }
 
-// ConnectionCreated is the answer to a creation.
-type ConnectionCreated struct {
+// ConnectionMade is the answer to a creation.
+type ConnectionMade struct {
 	Location string `header:"Location"`
 	ETag     string `header:"ETag"`
 	Body     Connection

@@ -1,0 +1,43 @@
+// Package handlers serves the operations of airtableapi and the Airtable Web API.
+package handlers
+
+import (
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/httpx"
+)
+
+// Deps are what the handlers translate for.
+type Deps struct {
+	Gateway     *services.Gateway
+	Connections *services.Connections
+	Demo        *services.Demo
+	APIURL      string // of connections that name none
+}
+
+// Register serves every operation of airtableapi on a.
+func Register(a *httpx.API, d Deps) {
+	b := bases{d.Gateway}
+	httpx.Handle(a, airtableapi.ListBases, b.list)
+	httpx.Handle(a, airtableapi.FetchBase, b.base)
+	httpx.Handle(a, airtableapi.ListTables, b.tables)
+	httpx.Handle(a, airtableapi.FetchTable, b.table)
+
+	r := records{d.Gateway}
+	httpx.Handle(a, airtableapi.ListRecords, r.list)
+	httpx.Handle(a, airtableapi.CreateRecord, r.create)
+	httpx.Handle(a, airtableapi.FetchRecord, r.record)
+	httpx.Handle(a, airtableapi.UpdateRecord, r.update)
+	httpx.Handle(a, airtableapi.DeleteRecord, r.delete)
+
+	c := connections{d.Connections, d.APIURL}
+	httpx.Handle(a, airtableapi.ListConnections, c.list)
+	httpx.Handle(a, airtableapi.CreateConnection, c.create)
+	httpx.Handle(a, airtableapi.FetchConnection, c.connection)
+	httpx.Handle(a, airtableapi.UpdateConnection, c.update)
+	httpx.Handle(a, airtableapi.DeleteConnection, c.delete)
+
+	httpx.Handle(a, airtableapi.LoadDemo, demo{d.Demo}.load)
+
+	httpx.Raw(a, airtableapi.AirtableSurface, surface{d.Gateway}.serve)
+}

@@ -1,0 +1,91 @@
+package handlers
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/httpx"
+)
+
+// surface is the Airtable Web API under /v0. It is no Op: its paths hold encoded
+// slashes, its bodies pass byte for byte, and its errors have Airtable's shapes.
+type surface struct{ gateway *services.Gateway }
+
+func (s surface) serve(c *gin.Context) {
+	if c.Request.Method == http.MethodOptions { // a preflight carries no token; the API gateway adds the CORS headers
+		c.Status(http.StatusNoContent)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	// What the request is comes before the token, as at Airtable.
+	call, ok := v0.Parse(c.Request.Method, c.Request.URL.EscapedPath())
+	if !ok {
+		write(c.Writer, v0.Refuse(models.ErrNoRoute))
+		return
+	}
+	answer, err := s.answer(c, call)
+	if err != nil {
+		e := errs.From(err)
+		httpx.Note(c, e)
+		answer = refusal(c, call, e)
+	}
+	write(c.Writer, answer)
+}
+
+func (s surface) answer(c *gin.Context, call upstream.Call) (upstream.Answer, error) {
+	who := httpx.Who(c)
+	if who.IsZero() {
+		return upstream.Answer{}, errs.ErrUnauthenticated
+	}
+	body, err := io.ReadAll(c.Request.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return v0.Refuse(v0.ErrTooLarge), nil
+	case err != nil:
+		return upstream.Answer{}, errs.New(errs.Malformed, "body_broken", "The body could not be read.").Because(err)
+	}
+	call.RawQuery, call.Header, call.Body = c.Request.URL.RawQuery, c.Request.Header, body
+	return s.gateway.Do(c.Request.Context(), who, call)
+}
+
+// refusal says in Airtable's words what the gateway refused.
+func refusal(c *gin.Context, call upstream.Call, e *errs.Error) upstream.Answer {
+	switch {
+	case errors.Is(e, errs.ErrUnauthenticated) && c.GetHeader("Authorization") == "":
+		return v0.Refuse(models.ErrAuthenticationRequired)
+	case errors.Is(e, errs.ErrUnauthenticated):
+		return v0.Refuse(v0.ErrBadToken)
+	case errors.Is(e, airtableapi.ErrBaseNotFound) && call.Op == upstream.BaseSchema:
+		return v0.Refuse(models.ErrNoSchema)
+	case errors.Is(e, airtableapi.ErrBaseNotFound), errors.Is(e, airtableapi.ErrNotPermitted):
+		return v0.Refuse(models.ErrModelNotFound)
+	case errors.Is(e, airtableapi.ErrConnectionRefused):
+		return v0.Refuse(v0.ErrTokenRefused)
+	case e.Kind == errs.Unavailable:
+		return v0.Retry()
+	case e.Kind == errs.Malformed:
+		return v0.Refuse(models.ErrUnparsableBody)
+	}
+	return v0.Refuse(v0.ErrOutcomeUnknown)
+}
+
+func write(w http.ResponseWriter, a upstream.Answer) {
+	for name, values := range a.Header {
+		w.Header()[name] = values
+	}
+	if w.Header().Get("Content-Type") == "" && len(a.Body) > 0 {
+		w.Header().Set("Content-Type", v0.ContentType)
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // a client that went away has no use for the error
+}

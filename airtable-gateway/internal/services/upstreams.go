@@ -1,0 +1,99 @@
+package services
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
+	"github.com/pyairtable/pyairtable/pkg/seal"
+)
+
+// Upstreams finds what answers for a connection.
+type Upstreams struct {
+	local    upstream.Upstream
+	airtable *airtable.Client
+	box      *seal.Box
+	allowed  models.AllowedURLs
+	calls    *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+// NewUpstreams registers its metrics with reg.
+func NewUpstreams(local upstream.Upstream, client *airtable.Client, box *seal.Box, allowed models.AllowedURLs, reg prometheus.Registerer) *Upstreams {
+	u := &Upstreams{
+		local: local, airtable: client, box: box, allowed: allowed,
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "airtable_upstream_calls_total",
+			Help: "Calls to upstreams, by what became of them.",
+		}, []string{"kind", "op", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "airtable_upstream_call_seconds", Help: "How long upstreams took to answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"kind", "op"}),
+	}
+	reg.MustRegister(u.calls, u.seconds)
+	return u
+}
+
+// errNotAllowed: the list of allowed addresses became shorter since the
+// connection was made.
+var errNotAllowed = errors.New("the connection's address is not on the list of allowed ones")
+
+// Of returns the upstream of c. What is to stand between the gateway and an
+// upstream (budget, cache, coalescing, retries) is wrapped around it here: both
+// doors, /v0 and /api/v1, come through.
+func (u *Upstreams) Of(c models.Connection) (upstream.Upstream, error) {
+	if c.Kind == models.LocalConnection {
+		return measured{u.local, c.Kind, u}, nil
+	}
+	token, err := u.box.Open(c.Token, c.SealContext())
+	if err != nil {
+		return nil, fmt.Errorf("token of connection %s: %w", c.ID, err)
+	}
+	return u.At(c.APIURL, string(token))
+}
+
+// At returns the Airtable account of token at address, which must be allowed.
+func (u *Upstreams) At(address, token string) (upstream.Upstream, error) {
+	if _, ok := u.allowed.Admit(address); !ok {
+		return nil, errNotAllowed
+	}
+	return measured{u.airtable.At(address, token), models.AirtableConnection, u}, nil
+}
+
+// measured counts the calls of an upstream.
+type measured struct {
+	upstream.Upstream
+	kind models.ConnectionKind
+	u    *Upstreams
+}
+
+func (m measured) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) {
+	start := time.Now()
+	answer, err := m.Upstream.Do(ctx, c)
+	m.u.seconds.WithLabelValues(string(m.kind), string(c.Op)).Observe(time.Since(start).Seconds())
+	m.u.calls.WithLabelValues(string(m.kind), string(c.Op), outcome(ctx, answer, err)).Inc()
+	return answer, err
+}
+
+// outcome is "2xx" to "5xx", "rate_limited", "cancelled" (the caller went away or
+// his time was up) or "away".
+func outcome(ctx context.Context, a upstream.Answer, err error) string {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "cancelled"
+	case err != nil:
+		return "away"
+	case a.Status == 429:
+		return "rate_limited"
+	default:
+		return strconv.Itoa(a.Status/100) + "xx"
+	}
+}
