@@ -26,6 +26,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/health"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
+	"github.com/pyairtable/pyairtable/pkg/idempotency"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redis"
@@ -163,8 +164,15 @@ func (a *App) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	box, err := a.Seal()
+	if err != nil {
+		return err
+	}
 	relay := events.NewRelay(a.pool, rdb, events.RelayOptions{Log: a.Log, Metrics: a.Metrics})
 	a.Go("outbox relay", relay.Run)
+	store := idempotency.New(a.pool, box)
+	a.API.Remember(store)
+	a.Go("idempotency sweeper", store.Run)
 	return nil
 }
 

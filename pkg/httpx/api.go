@@ -16,6 +16,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/idempotency"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/tracing"
 )
@@ -35,7 +36,7 @@ type API struct {
 	Options
 	engine      *gin.Engine
 	huma        huma.API
-	idempotency Idempotency
+	idempotency *idempotency.Store
 	served      []string
 }
 
@@ -58,7 +59,7 @@ func New(engine *gin.Engine, o Options) *API {
 }
 
 // Remember gives the operations that honour Idempotency-Key their memory.
-func (a *API) Remember(store Idempotency) { a.idempotency = store }
+func (a *API) Remember(store *idempotency.Store) { a.idempotency = store }
 
 // Served lists what is served, as "METHOD /path" in OpenAPI's form.
 func (a *API) Served() []string { return a.served }

@@ -6,10 +6,12 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,9 +25,12 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/idempotency"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
+	"github.com/pyairtable/pyairtable/pkg/pgtest"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
+	"github.com/pyairtable/pyairtable/pkg/seal"
 	"github.com/pyairtable/pyairtable/pkg/tracing"
 )
 
@@ -53,7 +58,7 @@ type search struct {
 var (
 	errDull = errs.New(errs.Conflict, "too_dull", "Nobody would read that.")
 
-	create = api.Op[note, note]{Name: "createNote", Method: http.MethodPost, Path: "/api/v1/notes", Status: 201, Access: api.Public, Errors: []*errs.Error{errDull}}
+	create = api.Op[note, note]{Name: "createNote", Method: http.MethodPost, Path: "/api/v1/notes", Status: 201, Access: api.Public, Idempotent: true, Errors: []*errs.Error{errDull}}
 	edit   = api.Op[noteEdit, noteAnswer]{Name: "editNote", Method: http.MethodPut, Path: "/api/v1/notes/{id}", Scope: "notes:write"}
 	list   = api.Op[search, api.Page[string]]{Name: "listNotes", Method: http.MethodGet, Path: "/api/v1/notes"}
 	purge  = api.Op[struct{}, struct{}]{Name: "purgeNotes", Method: http.MethodPost, Path: "/internal/v1/notes/purge", Status: 204, Access: api.Internal}
@@ -63,10 +68,11 @@ var (
 // world is a service with a few operations, served over HTTP.
 type world struct {
 	*httptest.Server
-	key ed25519.PrivateKey
-	log *bytes.Buffer
-	reg *prometheus.Registry
-	api *httpx.API
+	key     ed25519.PrivateKey
+	log     *bytes.Buffer
+	reg     *prometheus.Registry
+	created atomic.Int32
+	api     *httpx.API
 }
 
 type oneKey struct{ ed25519.PublicKey }
@@ -94,10 +100,12 @@ func newWorld(t *testing.T) *world {
 		Service: "notes", Title: "Notes", Log: log, Metrics: metrics.NewHTTP(w.reg), Tracer: tracer,
 		Verifier: auth.NewVerifier("pyairtable", oneKey{pub}, nil),
 	})
+	w.api.Remember(idempotency.New(pgtest.New(t, "idempotency", nil), newBox(t)))
 	httpx.Handle(w.api, create, func(_ context.Context, _ auth.Principal, in note) (note, error) {
 		if in.Title == "dull" {
 			return note{}, errDull.Because(io.EOF).After(time.Minute)
 		}
+		in.Tags = append(in.Tags, fmt.Sprint(w.created.Add(1)))
 		return in, nil
 	})
 	httpx.Handle(w.api, edit, func(_ context.Context, who auth.Principal, in noteEdit) (noteAnswer, error) {
@@ -115,6 +123,15 @@ func newWorld(t *testing.T) *world {
 	w.Server = httptest.NewServer(engine)
 	t.Cleanup(w.Close)
 	return w
+}
+
+func newBox(t *testing.T) *seal.Box {
+	t.Helper()
+	box, err := seal.New(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
 }
 
 func (w *world) token(t *testing.T, change func(*auth.Claims)) auth.Principal {
@@ -172,7 +189,7 @@ func TestHandle_BodyIsTheStructItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(note{Title: "hello", Tags: []string{"a"}}, got); diff != "" {
+	if diff := cmp.Diff(note{Title: "hello", Tags: []string{"a", "1"}}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -341,5 +358,47 @@ func TestOpenAPI_DescribesEveryOperation(t *testing.T) {
 	}
 	if p := doc.Paths["/internal/v1/notes/purge"]["post"]; !p.Internal || len(p.Security) == 0 {
 		t.Errorf("purge: %+v", p)
+	}
+}
+
+func TestIdempotency_RepeatedCreateIsTheFirstOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	send := func(key, body string) (int, string, string) {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", w.URL+"/api/v1/notes", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Idempotency-Key", key)
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b), resp.Header.Get("Idempotency-Replayed")
+	}
+	status, first, replayed := send("k1", `{"title":"x"}`)
+	if status != 201 || replayed != "" {
+		t.Fatalf("%d %s", status, first)
+	}
+	if status, again, replayed := send("k1", `{"title":"x"}`); status != 201 || again != first || replayed != "true" {
+		t.Errorf("repeat: %d %s", status, again)
+	}
+	if status, body, _ := send("k1", `{"title":"y"}`); status != 422 {
+		t.Errorf("another body: %d %s", status, body)
+	}
+	if status, _, _ := send("k2", `{"title":"dull"}`); status != 409 {
+		t.Errorf("refused: %d", status)
+	}
+	if status, body, _ := send("k2", `{"title":"bright"}`); status != 201 {
+		t.Errorf("a refusal must not use the key up: %d %s", status, body)
+	}
+	if n := w.created.Load(); n != 2 {
+		t.Errorf("%d notes were made", n)
 	}
 }

@@ -78,7 +78,9 @@ func New(o Options) *Client {
 			MaxIdleConnsPerHost: idleConns, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * time.Minute,
 		}},
 		breaker: circuitbreaker.NewBuilder[answer]().
-			HandleIf(func(a answer, err error) bool { return err != nil && !errors.Is(err, context.Canceled) || a.status >= 500 }).
+			HandleIf(func(a answer, err error) bool {
+				return err != nil && !errors.Is(err, context.Canceled) || a.status >= 500
+			}).
 			WithFailureThreshold(breakerFailures).WithDelay(breakerDelay).Build(),
 	}
 }
