@@ -1,0 +1,227 @@
+package models
+
+import (
+	"strconv"
+	"time"
+)
+
+// FieldType is Airtable's name of a field type. What a type can do stands in
+// one table, behaviours; a new type is a new row there.
+//
+// Stored forms of cells: text, date ("2006-01-02") and dateTime
+// ("2006-01-02T15:04:05.000Z") as string; numbers as float64; checkbox as true;
+// singleSelect as its choice's id, multipleSelects as a list of them. Links are
+// not cells but edges. An empty cell is absent.
+type FieldType string
+
+const (
+	SingleLineText      FieldType = "singleLineText"
+	MultilineText       FieldType = "multilineText"
+	RichText            FieldType = "richText"
+	Email               FieldType = "email"
+	URL                 FieldType = "url"
+	PhoneNumber         FieldType = "phoneNumber"
+	Number              FieldType = "number"
+	Currency            FieldType = "currency"
+	Percent             FieldType = "percent"
+	Rating              FieldType = "rating"
+	Duration            FieldType = "duration"
+	Checkbox            FieldType = "checkbox"
+	Date                FieldType = "date"
+	DateTime            FieldType = "dateTime"
+	SingleSelect        FieldType = "singleSelect"
+	MultipleSelects     FieldType = "multipleSelects"
+	MultipleRecordLinks FieldType = "multipleRecordLinks"
+	CreatedTime         FieldType = "createdTime"
+	LastModifiedTime    FieldType = "lastModifiedTime"
+	AutoNumber          FieldType = "autoNumber"
+)
+
+// unsupported are Airtable's types that the store does not offer: asking for one
+// is answered differently from asking for a word that is no type at all.
+var unsupported = map[FieldType]bool{
+	"multipleAttachments": true, "singleCollaborator": true, "multipleCollaborators": true, "barcode": true,
+	"aiText": true, "formula": true, "rollup": true, "multipleLookupValues": true, "count": true,
+	"createdBy": true, "lastModifiedBy": true, "button": true, "externalSyncSource": true, "manualSort": true,
+}
+
+// Order says how values of a type are compared when records are sorted.
+type Order int
+
+const (
+	ByText     Order = iota // natural order, letter case ignored
+	ByNumber                // as numbers
+	ByBool                  // unchecked before checked
+	ByISO                   // byte order, which is time order for dates in stored form
+	ByChoice                // the choices' order in the field
+	ByChoices               // the same, for lists
+	ByLinks                 // the text of the linked records' primary fields
+	ByCounter               // the record's number
+	ByCreated               // the time of creation
+	ByModified              // the time of the last change
+)
+
+// Written is what a client's value means to a field: a stored value, or edges,
+// and choices that have to exist first. A zero Written clears the cell.
+type Written struct {
+	Value      any
+	Links      []LinkRef
+	NewChoices []string
+}
+
+// LinkRef names a record to link to: by id, or (typecast) by its primary value.
+type LinkRef struct {
+	ID   RecordID
+	Text string
+}
+
+// Display is how cellFormat=string shows values.
+type Display struct {
+	Zone   *time.Location
+	Locale string
+	Titles map[RecordID]string // what linked records are called
+}
+
+type behaviour struct {
+	computed  bool // written by the store alone
+	primary   bool // may be a table's first field
+	mergeable bool // may stand in fieldsToMergeOn
+	order     Order
+
+	// options reads the type's options, in Airtable's form; nil: it has none.
+	options func(r *optionReader) Options
+	// wire is the reverse of options.
+	wire func(o Options) map[string]any
+	// write reads a client's value. It is not called for values that clear.
+	write func(f *Field, v any, typecast bool) (Written, error)
+	// read turns the stored value into JSON's; nil: they are the same.
+	read func(f *Field, r *Record) (any, error)
+	// text shows a value as read; nil: it is a string already.
+	text func(f *Field, v any, d Display) string
+}
+
+var behaviours = typeTable()
+
+func typeTable() map[FieldType]behaviour {
+	text := behaviour{primary: true, mergeable: true, write: writeText}
+	plain := behaviour{primary: true, write: writeText}
+	return map[FieldType]behaviour{
+		SingleLineText: text,
+		MultilineText:  text,
+		RichText:       plain,
+		Email:          plain,
+		URL:            plain,
+		PhoneNumber:    plain,
+		Number: {primary: true, mergeable: true, order: ByNumber,
+			options: readPrecision, wire: wirePrecision, write: writeNumber, text: textNumber},
+		Currency: {primary: true, order: ByNumber,
+			options: readCurrency, wire: wireCurrency, write: writeNumber, text: textCurrency},
+		Percent: {primary: true, order: ByNumber,
+			options: readPrecision, wire: wirePrecision, write: writePercent, text: textPercent},
+		Duration: {primary: true, order: ByNumber,
+			options: readDuration, wire: wireDuration, write: writeDuration, text: textDuration},
+		Rating: {order: ByNumber,
+			options: readRating, wire: wireRating, write: writeRating, text: textPlainNumber},
+		Checkbox: {order: ByBool,
+			options: readIcon, wire: wireIcon, write: writeCheckbox, text: textCheckbox},
+		Date: {primary: true, mergeable: true, order: ByISO,
+			options: readDate, wire: wireDate, write: writeDate, text: textDate},
+		DateTime: {primary: true, order: ByISO,
+			options: readDateTime, wire: wireDateTime, write: writeDateTime, text: textDateTime},
+		SingleSelect: {mergeable: true, order: ByChoice,
+			options: readChoices, wire: wireChoices, write: writeChoice, read: readChoiceName},
+		MultipleSelects: {mergeable: true, order: ByChoices,
+			options: readChoices, wire: wireChoices, write: writeChoiceList, read: readChoiceNames, text: textList},
+		MultipleRecordLinks: {order: ByLinks,
+			options: readLink, wire: wireLink, write: writeLinks, read: readLinks, text: textLinks},
+		CreatedTime: {computed: true, order: ByCreated,
+			options: readResult, wire: wireResult, read: readCreated, text: textDateTime},
+		LastModifiedTime: {computed: true, order: ByModified,
+			options: readResult, wire: wireResult, read: readModified, text: textDateTime},
+		AutoNumber: {primary: true, computed: true, order: ByCounter,
+			read: readAutoNumber, text: textPlainNumber},
+	}
+}
+
+// Supported reports whether the store has the type.
+func (t FieldType) Supported() bool { _, ok := behaviours[t]; return ok }
+
+// Known reports whether Airtable has the type.
+func (t FieldType) Known() bool { return t.Supported() || unsupported[t] }
+
+// Computed reports whether the store alone writes such fields.
+func (t FieldType) Computed() bool { return behaviours[t].computed }
+
+// CanBePrimary reports whether a table's first field may be of the type.
+func (t FieldType) CanBePrimary() bool { return behaviours[t].primary }
+
+// Mergeable reports whether an upsert may match records by such a field.
+func (t FieldType) Mergeable() bool { return behaviours[t].mergeable }
+
+// Order returns how such fields are sorted.
+func (t FieldType) Order() Order { return behaviours[t].order }
+
+// Write reads a client's value for the field: decoded JSON with numbers as
+// json.Number. null, "" and [] clear any writable field. With typecast, strings
+// are read as people write them and unknown choices are asked for in NewChoices.
+// The error is an *Error.
+func (f *Field) Write(v any, typecast bool) (Written, error) {
+	b := behaviours[f.Type]
+	if b.computed {
+		return Written{}, ComputedField(f.Name)
+	}
+	if clears(v) {
+		return Written{}, nil
+	}
+	return b.write(f, v, typecast)
+}
+
+func clears(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}
+
+// Read returns the record's value in the field as Airtable shows it: string,
+// float64, int64, bool, or a list of strings; nil if the cell is empty. It fails
+// with ErrUnknownChoice when the field is older than the record.
+func (f *Field) Read(r *Record) (any, error) {
+	if read := behaviours[f.Type].read; read != nil {
+		return read(f, r)
+	}
+	return r.Cells[f.ID], nil
+}
+
+// Text is a value returned by Read as a person would see it; "" for nil.
+func (f *Field) Text(v any, d Display) string {
+	if v == nil {
+		return ""
+	}
+	if text := behaviours[f.Type].text; text != nil {
+		return text(f, v, d)
+	}
+	s, _ := v.(string)
+	return s
+}
+
+func readAutoNumber(_ *Field, r *Record) (any, error) { return r.Number, nil }
+
+func readCreated(_ *Field, r *Record) (any, error) { return Timestamp(r.CreatedAt), nil }
+
+func readModified(_ *Field, r *Record) (any, error) {
+	if r.ModifiedAt.IsZero() {
+		return nil, nil
+	}
+	return Timestamp(r.ModifiedAt), nil
+}
+
+// Timestamp writes a time as Airtable does: UTC with milliseconds.
+func Timestamp(t time.Time) string { return t.UTC().Format(timestampLayout) }
+
+func itoa(n int) string { return strconv.Itoa(n) }

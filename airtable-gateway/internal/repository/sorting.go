@@ -1,0 +1,180 @@
+package repository
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
+)
+
+// SortKey is one key of a sorted list.
+type SortKey struct {
+	Field *models.Field
+	Desc  bool
+}
+
+// SortedNumbers returns the numbers of the table's records in the order of keys,
+// then of age; at most limit if it is not 0. Blanks come first, or last when
+// descending.
+func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, keys []SortKey, limit int) ([]int64, error) {
+	q := sorter{base: base, args: []any{tenant, table}}
+	var order strings.Builder
+	for _, k := range keys {
+		order.WriteString(q.key(k.Field))
+		if k.Desc {
+			order.WriteString(" DESC NULLS LAST, ")
+		} else {
+			order.WriteString(" ASC NULLS FIRST, ")
+		}
+	}
+	sql := `SELECT r.number FROM records r WHERE r.tenant_id = $1 AND r.table_id = $2 ORDER BY ` + order.String() + `r.number`
+	if limit > 0 {
+		sql += ` LIMIT ` + q.arg(limit)
+	}
+	rows, err := r.q.Query(ctx, sql, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("sort records: %w", err)
+	}
+	numbers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("sort records: %w", err)
+	}
+	return numbers, nil
+}
+
+// sorter writes the SQL of sort keys. Nothing of a client's goes into the text.
+type sorter struct {
+	base *models.Base
+	args []any
+}
+
+func (q *sorter) arg(v any) string {
+	q.args = append(q.args, v)
+	return fmt.Sprintf("$%d", len(q.args))
+}
+
+func (q *sorter) key(f *models.Field) string {
+	cell := func() string { return `(r.cells ->> ` + q.arg(string(f.ID)) + `)` }
+	switch f.Type.Order() {
+	case models.ByNumber:
+		return cell() + `::float8`
+	case models.ByBool:
+		return cell() + `::boolean`
+	case models.ByISO:
+		return cell() + ` COLLATE "C"`
+	case models.ByChoice:
+		return `array_position(` + q.choices(f) + `, ` + cell() + `)`
+	case models.ByChoices:
+		return `(SELECT array_agg(array_position(` + q.choices(f) + `, e.choice) ORDER BY e.n)
+			FROM jsonb_array_elements_text(r.cells -> ` + q.arg(string(f.ID)) + `) WITH ORDINALITY AS e (choice, n))`
+	case models.ByLinks:
+		return q.linkTitles(f)
+	case models.ByCounter:
+		return `r.number`
+	case models.ByCreated:
+		return `r.created_at`
+	case models.ByModified:
+		return `r.modified_at`
+	}
+	return cell() + ` COLLATE natural_order`
+}
+
+func (q *sorter) choices(f *models.Field) string {
+	ids := make([]string, len(f.Options.Choices))
+	for i, c := range f.Options.Choices {
+		ids[i] = string(c.ID)
+	}
+	return q.arg(ids) + `::text[]`
+}
+
+// linkTitles joins what the linked records are called.
+func (q *sorter) linkTitles(f *models.Field) string {
+	linked := q.base.Table(string(f.Options.LinkedTable))
+	title := `p.number::text`
+	if primary := linked.PrimaryField(); primary.Type != models.AutoNumber {
+		title = `p.cells ->> ` + q.arg(string(primary.ID))
+	}
+	return `(SELECT string_agg(` + title + `, ', ' ORDER BY l.position)
+		FROM links l JOIN records p ON p.tenant_id = l.tenant_id AND p.table_id = ` + q.arg(string(linked.ID)) + ` AND p.id = l.target_id
+		WHERE l.tenant_id = r.tenant_id AND l.tenant_id = $1 AND p.tenant_id = $1
+		  AND l.field_id = ` + q.arg(string(f.ID)) + ` AND l.record_id = r.id) COLLATE natural_order`
+}
+
+// pieceSize is how many records one stored piece of an iterator names.
+const pieceSize = 1_000
+
+// CreateIterator stores the order of a sorted walk, and forgets the tenant's
+// expired ones.
+func (s *Store) CreateIterator(ctx context.Context, tenant id.TenantID, name, params string, numbers []int64, now, expires time.Time) error {
+	return postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			DELETE FROM list_iterators WHERE tenant_id = $1 AND id IN (
+				SELECT id FROM list_iterators WHERE tenant_id = $1 AND expires_at <= $2 LIMIT 20 FOR UPDATE SKIP LOCKED)`,
+			tenant, now)
+		if err != nil {
+			return fmt.Errorf("forget iterators: %w", err)
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO list_iterators (tenant_id, id, params, total, expires_at) VALUES ($1, $2, $3, $4, $5)`,
+			tenant, name, params, len(numbers), expires)
+		if err != nil {
+			return fmt.Errorf("insert iterator: %w", err)
+		}
+		pieces := (len(numbers) + pieceSize - 1) / pieceSize
+		columns := []string{"tenant_id", "iterator_id", "piece", "numbers"}
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"list_iterator_pieces"}, columns, pgx.CopyFromSlice(pieces, func(i int) ([]any, error) {
+			piece := numbers[i*pieceSize : min((i+1)*pieceSize, len(numbers))]
+			return []any{tenant.String(), name, int32(i), piece}, nil
+		}))
+		if err != nil {
+			return fmt.Errorf("insert iterator's pieces: %w", err)
+		}
+		return nil
+	})
+}
+
+// Iterate returns up to n numbers of a walk from the from-th on, and how many it
+// has in all, and lets it live until expires. It returns errs.ErrNotFound if
+// there is no such iterator for these parameters or it expired before now.
+func (s *Store) Iterate(ctx context.Context, tenant id.TenantID, name, params string, from int64, n int, now, expires time.Time) ([]int64, int64, error) {
+	var total int64
+	err := s.pool.QueryRow(ctx, `
+		UPDATE list_iterators SET expires_at = $5
+		WHERE tenant_id = $1 AND id = $2 AND params = $3 AND expires_at > $4 RETURNING total`,
+		tenant, name, params, now, expires).Scan(&total)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read iterator: %w", postgres.NotFound(err))
+	}
+	if from < 0 || from >= total {
+		return nil, 0, fmt.Errorf("read iterator at %d of %d: %w", from, total, errs.ErrNotFound)
+	}
+	until := min(from+int64(n), total)
+	first := from / pieceSize
+	rows, err := s.pool.Query(ctx, `
+		SELECT numbers FROM list_iterator_pieces
+		WHERE tenant_id = $1 AND iterator_id = $2 AND piece BETWEEN $3 AND $4 ORDER BY piece`,
+		tenant, name, first, (until-1)/pieceSize)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read iterator: %w", err)
+	}
+	pieces, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
+	if err != nil {
+		return nil, 0, fmt.Errorf("read iterator: %w", err)
+	}
+	var numbers []int64
+	for _, p := range pieces {
+		numbers = append(numbers, p...)
+	}
+	skip := from - first*pieceSize
+	if int64(len(numbers)) < until-first*pieceSize {
+		return nil, 0, fmt.Errorf("read iterator: %w", errs.ErrNotFound)
+	}
+	return numbers[skip : until-first*pieceSize], total, nil
+}

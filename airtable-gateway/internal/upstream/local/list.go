@@ -1,0 +1,228 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/id"
+)
+
+// walk is one list call, its names resolved.
+type walk struct {
+	tenant id.TenantID
+	base   *models.Base
+	table  *models.Table
+	params models.ListParams
+	hash   string
+	place  models.Offset // zero on the first page
+	sort   []repository.SortKey
+	fields []*models.Field
+}
+
+func (s *Store) listRecords(ctx context.Context, c upstream.Call) ([]byte, error) {
+	w, err := s.newWalk(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var recs []*models.Record
+	var next string
+	if len(w.sort) > 0 {
+		recs, next, err = s.sortedPage(ctx, w)
+	} else {
+		recs, next, err = s.plainPage(ctx, w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.showPage(ctx, w, recs, next)
+}
+
+func (s *Store) newWalk(ctx context.Context, c upstream.Call) (*walk, error) {
+	base, table, err := s.table(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var body []byte
+	if c.Method == http.MethodPost {
+		if body = c.Body; len(body) == 0 {
+			body = []byte("{}")
+		}
+	}
+	w := &walk{tenant: c.Caller.Tenant, base: base, table: table}
+	if w.params, err = models.ParseList(c.RawQuery, body); err != nil {
+		return nil, err
+	}
+	var view models.View
+	if w.params.View != "" {
+		if view, err = base.View(table, w.params.View); err != nil {
+			return nil, err
+		}
+	}
+	for _, by := range w.params.Sort {
+		f := table.Field(by.Field)
+		if f == nil {
+			return nil, models.UnknownField(by.Field)
+		}
+		w.sort = append(w.sort, repository.SortKey{Field: f, Desc: by.Desc})
+	}
+	if w.fields, err = chosen(table, w.params.Fields); err != nil {
+		return nil, err
+	}
+	if w.params.Formula != "" {
+		return nil, models.ErrFormulaNotServed
+	}
+	w.hash = w.params.Hash(base.ID, table.ID, view.ID)
+	if w.params.Offset != "" {
+		w.place, err = models.ParseOffset(w.params.Offset, w.hash, s.now())
+	}
+	return w, err
+}
+
+// chosen returns the fields to show, in the table's order; nil names mean all.
+func chosen(t *models.Table, names []string) ([]*models.Field, error) {
+	if len(names) == 0 {
+		return t.Fields, nil
+	}
+	want := map[models.FieldID]bool{}
+	for _, name := range names {
+		f := t.Field(name)
+		if f == nil {
+			return nil, models.UnknownField(name)
+		}
+		want[f.ID] = true
+	}
+	var out []*models.Field
+	for _, f := range t.Fields {
+		if want[f.ID] {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// plainPage reads a page in the table's order, at a cost that does not grow with
+// the table.
+func (s *Store) plainPage(ctx context.Context, w *walk) ([]*models.Record, string, error) {
+	if w.place.Iterator != "" {
+		return nil, "", models.ErrIteratorGone
+	}
+	size := w.size()
+	recs, err := s.repo.RecordsAfter(ctx, w.tenant, w.table.ID, w.place.After, size+1)
+	if err != nil || len(recs) <= size {
+		return recs, "", err
+	}
+	recs = recs[:size]
+	next := models.Offset{
+		After: recs[size-1].Number, Sent: w.place.Sent + int64(size), Expires: s.now().Add(models.IteratorLife),
+	}
+	if w.params.MaxRecords > 0 && next.Sent >= int64(w.params.MaxRecords) {
+		return recs, "", nil
+	}
+	return recs, next.String(w.hash), nil
+}
+
+// size is how many records the page may hold.
+func (w *walk) size() int {
+	size := w.params.PageSize
+	if w.params.MaxRecords > 0 {
+		size = min(size, w.params.MaxRecords-int(w.place.Sent))
+	}
+	return max(size, 0)
+}
+
+// sortedPage sorts on the first page and remembers the order, so that a record
+// that moves within it during the walk is still met once.
+func (s *Store) sortedPage(ctx context.Context, w *walk) ([]*models.Record, string, error) {
+	if w.params.Offset != "" {
+		return s.nextSortedPage(ctx, w)
+	}
+	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.sort, w.params.MaxRecords)
+	if err != nil {
+		return nil, "", err
+	}
+	next := ""
+	if size := w.params.PageSize; len(numbers) > size {
+		place := models.Offset{Iterator: models.NewID("itr"), Sent: int64(size)}
+		now := s.now()
+		err := s.repo.CreateIterator(ctx, w.tenant, place.Iterator, w.hash, numbers, now, now.Add(models.IteratorLife))
+		if err != nil {
+			return nil, "", err
+		}
+		numbers, next = numbers[:size], place.String(w.hash)
+	}
+	recs, err := s.repo.RecordsByNumber(ctx, w.tenant, w.table.ID, numbers)
+	return recs, next, err
+}
+
+func (s *Store) nextSortedPage(ctx context.Context, w *walk) ([]*models.Record, string, error) {
+	if w.place.Iterator == "" {
+		return nil, "", models.ErrIteratorGone
+	}
+	now := s.now()
+	numbers, total, err := s.repo.Iterate(ctx, w.tenant, w.place.Iterator, w.hash,
+		w.place.Sent, w.params.PageSize, now, now.Add(models.IteratorLife))
+	if errors.Is(err, errs.ErrNotFound) {
+		return nil, "", models.ErrIteratorGone
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	recs, err := s.repo.RecordsByNumber(ctx, w.tenant, w.table.ID, numbers)
+	if err != nil {
+		return nil, "", err
+	}
+	sent := w.place.Sent + int64(len(numbers))
+	if sent >= total {
+		return recs, "", nil
+	}
+	return recs, models.Offset{Iterator: w.place.Iterator, Sent: sent}.String(w.hash), nil
+}
+
+func (s *Store) getRecord(ctx context.Context, c upstream.Call) ([]byte, error) {
+	base, table, err := s.table(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !models.IsID("rec", c.Record) {
+		return nil, models.ErrNoRoute
+	}
+	output, err := models.ParseOutput(c.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	recID := models.RecordID(c.Record)
+	found, err := s.repo.RecordsByID(ctx, c.Caller.Tenant, table.ID, []models.RecordID{recID})
+	if err != nil {
+		return nil, err
+	}
+	rec := found[recID]
+	if rec == nil {
+		return nil, models.ErrRecordNotFound
+	}
+	p, err := s.printer(ctx, c.Caller.Tenant, base, table.Fields, output, []*models.Record{rec})
+	if err != nil {
+		return nil, err
+	}
+	return p.record(nil, rec)
+}
+
+func (s *Store) showPage(ctx context.Context, w *walk, recs []*models.Record, next string) ([]byte, error) {
+	p, err := s.printer(ctx, w.tenant, w.base, w.fields, w.params.Output, recs)
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.records(nil, recs)
+	if err != nil {
+		return nil, err
+	}
+	if next != "" {
+		out = append(out, `,"offset":`...)
+		out = appendString(out, next)
+	}
+	return append(out, '}'), nil
+}

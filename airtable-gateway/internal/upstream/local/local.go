@@ -1,0 +1,163 @@
+// Package local is the base store that speaks Airtable's Web API without
+// Airtable: an upstream.Upstream over this service's own PostgreSQL, and a typed
+// way in for what runs in the same process (CreateBase, ImportRecords).
+//
+// It decides what a call means; package models holds the rules that need no
+// database, package repository the SQL. Each call is one transaction: a batch is
+// written whole or not at all, together with the events that tell of it.
+//
+// Served: bases, tables, fields, records with links and selects, upsert, sorted
+// and plain walks, cellFormat=string. Not yet: filterByFormula (422), computed
+// fields other than created and modified time and autonumber, attachments,
+// comments, webhooks (404), views other than each table's Grid view.
+package local
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/id"
+)
+
+// Store answers Airtable calls from the database. It is safe for concurrent use
+// and any number of Stores may share a database.
+type Store struct {
+	repo *repository.Store
+	now  func() time.Time
+
+	mu      sync.Mutex
+	schemas map[schemaKey]*models.Base
+}
+
+var _ upstream.Upstream = (*Store)(nil)
+
+type schemaKey struct {
+	tenant id.TenantID
+	base   models.BaseID
+}
+
+// maxSchemas bounds the schemas that are kept in memory.
+const maxSchemas = 1_000
+
+// New returns the store in pool's database, which has this service's migrations.
+// now is the clock, time.Now outside of tests.
+func New(pool *pgxpool.Pool, now func() time.Time) *Store {
+	return &Store{repo: repository.NewStore(pool), now: now, schemas: map[schemaKey]*models.Base{}}
+}
+
+// Do answers c as Airtable would. What Airtable refuses is an Answer; an error
+// means that the database did not answer, and nothing was written unless the
+// connection broke while it committed.
+func (s *Store) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) {
+	body, err := s.answer(ctx, c)
+	if errors.Is(err, models.ErrUnknownChoice) {
+		// A choice was made since the schema was read: nothing was written, the
+		// schema is newer now.
+		body, err = s.answer(ctx, c)
+	}
+	status := http.StatusOK
+	if refusal, ok := models.AsError(err); ok {
+		status, body, err = refusal.Status, refusal.Body(), nil
+	}
+	if err != nil {
+		return upstream.Answer{}, err
+	}
+	header := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
+	return upstream.Answer{Status: status, Header: header, Body: body}, nil
+}
+
+func (s *Store) answer(ctx context.Context, c upstream.Call) ([]byte, error) {
+	switch c.Op {
+	case upstream.ListBases:
+		return s.listBases(ctx, c)
+	case upstream.CreateBase:
+		return s.createBase(ctx, c)
+	case upstream.BaseSchema:
+		return s.baseSchema(ctx, c)
+	case upstream.CreateTable:
+		return s.createTable(ctx, c)
+	case upstream.UpdateTable:
+		return s.updateTable(ctx, c)
+	case upstream.CreateField:
+		return s.createField(ctx, c)
+	case upstream.UpdateField:
+		return s.updateField(ctx, c)
+	case upstream.ListRecords:
+		return s.listRecords(ctx, c)
+	case upstream.GetRecord:
+		return s.getRecord(ctx, c)
+	case upstream.CreateRecords:
+		return s.createRecords(ctx, c)
+	case upstream.UpdateRecords:
+		return s.updateRecords(ctx, c)
+	case upstream.DeleteRecords:
+		return s.deleteRecords(ctx, c)
+	}
+	return nil, models.ErrNoRoute
+}
+
+// schema returns the tenant's base, from memory if it is still the newest. What
+// is not there, or another tenant's, is ErrModelNotFound.
+func (s *Store) schema(ctx context.Context, tenant id.TenantID, base models.BaseID) (*models.Base, error) {
+	if !models.IsID("app", string(base)) {
+		return nil, models.ErrNoRoute
+	}
+	version, err := s.repo.SchemaVersion(ctx, tenant, base)
+	if err != nil {
+		return nil, missing(err)
+	}
+	key := schemaKey{tenant, base}
+	s.mu.Lock()
+	known := s.schemas[key]
+	s.mu.Unlock()
+	if known != nil && known.Version >= version {
+		return known, nil
+	}
+	fresh, err := s.repo.Schema(ctx, tenant, base)
+	if err != nil {
+		return nil, missing(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.schemas) >= maxSchemas {
+		for other := range s.schemas { // any one
+			delete(s.schemas, other)
+			break
+		}
+	}
+	s.schemas[key] = fresh
+	return fresh, nil
+}
+
+// table returns the base and the table that c is about.
+func (s *Store) table(ctx context.Context, c upstream.Call) (*models.Base, *models.Table, error) {
+	base, err := s.schema(ctx, c.Caller.Tenant, models.BaseID(c.Base))
+	if err != nil {
+		return nil, nil, err
+	}
+	table := base.Table(c.Table)
+	if table == nil {
+		return nil, nil, models.ErrModelNotFound
+	}
+	return base, table, nil
+}
+
+func missing(err error) error {
+	if errors.Is(err, errs.ErrNotFound) {
+		return models.ErrModelNotFound
+	}
+	return err
+}
+
+// clock is the time of a write: created times have whole seconds, changes
+// milliseconds, as Airtable shows them.
+func (s *Store) clock() time.Time { return s.now().UTC().Truncate(time.Millisecond) }

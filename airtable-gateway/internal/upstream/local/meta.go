@@ -1,0 +1,348 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/id"
+)
+
+// basesPerPage is Airtable's.
+const basesPerPage = 1_000
+
+type wireBase struct {
+	ID              models.BaseID `json:"id"`
+	Name            string        `json:"name"`
+	PermissionLevel string        `json:"permissionLevel"`
+}
+
+type wireTable struct {
+	ID          models.TableID `json:"id"`
+	Name        string         `json:"name"`
+	Primary     models.FieldID `json:"primaryFieldId"`
+	Description string         `json:"description,omitempty"`
+	Fields      []wireField    `json:"fields"`
+	Views       []wireView     `json:"views"`
+}
+
+type wireField struct {
+	ID          models.FieldID   `json:"id"`
+	Name        string           `json:"name"`
+	Type        models.FieldType `json:"type"`
+	Description string           `json:"description,omitempty"`
+	Options     map[string]any   `json:"options,omitempty"`
+}
+
+type wireView struct {
+	ID      models.ViewID    `json:"id"`
+	Name    string           `json:"name"`
+	Type    string           `json:"type"`
+	Visible []models.FieldID `json:"visibleFieldIds,omitempty"`
+}
+
+func (s *Store) listBases(ctx context.Context, c upstream.Call) ([]byte, error) {
+	query, err := url.ParseQuery(c.RawQuery)
+	if err != nil || query.Has("pageSize") {
+		return nil, models.ErrInvalidRequest
+	}
+	var after models.BaseID
+	if offset := query.Get("offset"); offset != "" {
+		if after, err = models.ParseBaseOffset(offset); err != nil {
+			return nil, err
+		}
+	}
+	bases, err := s.repo.Bases(ctx, c.Caller.Tenant, after, basesPerPage+1)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Bases  []wireBase `json:"bases"`
+		Offset string     `json:"offset,omitempty"`
+	}
+	if len(bases) > basesPerPage {
+		bases = bases[:basesPerPage]
+		answer.Offset = models.BaseOffset(bases[basesPerPage-1].ID)
+	}
+	answer.Bases = make([]wireBase, len(bases))
+	for i, b := range bases {
+		// Everyone who reaches the store for a tenant may do everything in it; what
+		// a token may do is checked before.
+		answer.Bases[i] = wireBase{b.ID, b.Name, "create"}
+	}
+	return models.Marshal(answer), nil
+}
+
+func (s *Store) createBase(ctx context.Context, c upstream.Call) ([]byte, error) {
+	spec, err := models.ParseBaseSpec(c.Body)
+	if err != nil {
+		return nil, err
+	}
+	base, err := s.CreateBase(ctx, c.Caller, spec)
+	if err != nil {
+		return nil, err
+	}
+	return models.Marshal(struct {
+		ID     models.BaseID `json:"id"`
+		Tables []wireTable   `json:"tables"`
+	}{base.ID, showTables(base, false)}), nil
+}
+
+// CreateBase makes a base with its tables for the tenant of caller and returns
+// it. Chosen ids that the tenant has already are repository.ErrDuplicateID; a
+// spec that Airtable would refuse is a *models.Error.
+func (s *Store) CreateBase(ctx context.Context, caller upstream.Caller, spec models.BaseSpec) (*models.Base, error) {
+	name, err := models.CheckName(spec.Name, models.ErrInvalidRequest, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkIDs(spec); err != nil {
+		return nil, err
+	}
+	if spec.ID == "" {
+		spec.ID = models.NewBaseID()
+	}
+	draft := models.Draft{Base: &models.Base{ID: spec.ID, Name: name, Workspace: spec.Workspace}}
+	if err := draft.AddTables(spec.Tables); err != nil {
+		return nil, err
+	}
+	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
+		if err := tx.InsertBase(ctx, caller.Tenant, draft.Base, s.clock(), caller.User); err != nil {
+			return err
+		}
+		return s.insert(ctx, tx, caller.Tenant, draft)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return draft.Base, nil
+}
+
+// checkIDs refuses chosen ids that are not shaped as ids: they would be out of reach.
+func checkIDs(spec models.BaseSpec) error {
+	ok := spec.ID == "" || models.IsID("app", string(spec.ID))
+	for _, t := range spec.Tables {
+		ok = ok && (t.ID == "" || models.IsID("tbl", string(t.ID))) && (t.View == "" || models.IsID("viw", string(t.View)))
+		for _, f := range t.Fields {
+			ok = ok && (f.ID == "" || models.IsID("fld", string(f.ID)))
+		}
+	}
+	if !ok {
+		return models.BadRequest("A chosen id has not the shape of one.")
+	}
+	return nil
+}
+
+// insert stores what draft added; the caller holds the base's lock, or made it.
+func (s *Store) insert(ctx context.Context, tx *repository.Tx, tenant id.TenantID, draft models.Draft) error {
+	for _, t := range draft.Tables {
+		if err := tx.InsertTable(ctx, tenant, draft.Base.ID, slices.Index(draft.Base.Tables, t), t); err != nil {
+			return err
+		}
+	}
+	for _, f := range draft.Fields {
+		position := slices.Index(draft.Base.Table(string(f.Table)).Fields, f)
+		if err := tx.InsertField(ctx, tenant, position, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) baseSchema(ctx context.Context, c upstream.Call) ([]byte, error) {
+	base, err := s.schema(ctx, c.Caller.Tenant, models.BaseID(c.Base))
+	if errors.Is(err, models.ErrModelNotFound) {
+		// Here alone Airtable answers 404.
+		return nil, models.ErrNoSchema
+	}
+	if err != nil {
+		return nil, err
+	}
+	query, err := url.ParseQuery(c.RawQuery)
+	if err != nil {
+		return nil, models.ErrInvalidRequest
+	}
+	visible := false
+	for _, key := range []string{"include", "include[]", "include[0]"} {
+		for _, v := range query[key] {
+			if v != "visibleFieldIds" && v != "" {
+				return nil, models.ErrInvalidRequest
+			}
+			visible = visible || v != ""
+		}
+	}
+	return models.Marshal(map[string]any{"tables": showTables(base, visible)}), nil
+}
+
+func (s *Store) createTable(ctx context.Context, c upstream.Call) ([]byte, error) {
+	spec, err := models.ParseTableSpec(c.Body)
+	if base, schemaErr := s.schema(ctx, c.Caller.Tenant, models.BaseID(c.Base)); base == nil {
+		return nil, schemaErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	var made *models.Table
+	err = s.changeSchema(ctx, c, func(tx *repository.Tx, base *models.Base) error {
+		draft := models.Draft{Base: base}
+		if err := draft.AddTables([]models.TableSpec{spec}); err != nil {
+			return err
+		}
+		made = draft.Tables[0]
+		return s.insert(ctx, tx, c.Caller.Tenant, draft)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return models.Marshal(showTable(made, false)), nil
+}
+
+func (s *Store) createField(ctx context.Context, c upstream.Call) ([]byte, error) {
+	if _, _, err := s.table(ctx, c); err != nil {
+		return nil, err
+	}
+	spec, err := models.ParseFieldSpec(c.Body)
+	if err != nil {
+		return nil, err
+	}
+	var made *models.Field
+	err = s.changeSchema(ctx, c, func(tx *repository.Tx, base *models.Base) error {
+		table := base.Table(c.Table)
+		if table == nil {
+			return models.ErrModelNotFound
+		}
+		draft := models.Draft{Base: base}
+		var err error
+		if made, err = draft.AddField(table, spec); err != nil {
+			return err
+		}
+		return s.insert(ctx, tx, c.Caller.Tenant, draft)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return models.Marshal(showField(made)), nil
+}
+
+func (s *Store) updateTable(ctx context.Context, c upstream.Call) ([]byte, error) {
+	if _, _, err := s.table(ctx, c); err != nil {
+		return nil, err
+	}
+	change, err := models.ParseChange(c.Body)
+	if err != nil {
+		return nil, err
+	}
+	var changed *models.Table
+	err = s.changeSchema(ctx, c, func(tx *repository.Tx, base *models.Base) error {
+		if changed = base.Table(c.Table); changed == nil {
+			return models.ErrModelNotFound
+		}
+		taken := func(key string) bool {
+			return slices.ContainsFunc(base.Tables, func(t *models.Table) bool {
+				return t != changed && models.NameKey(t.Name) == key
+			})
+		}
+		if err := apply(change, models.ErrTableName, taken, &changed.Name, &changed.Description); err != nil {
+			return err
+		}
+		return tx.UpdateTable(ctx, c.Caller.Tenant, changed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return models.Marshal(showTable(changed, false)), nil
+}
+
+func (s *Store) updateField(ctx context.Context, c upstream.Call) ([]byte, error) {
+	if _, table, err := s.table(ctx, c); err != nil {
+		return nil, err
+	} else if table.Field(c.Field) == nil {
+		return nil, models.ErrModelNotFound
+	}
+	change, err := models.ParseChange(c.Body)
+	if err != nil {
+		return nil, err
+	}
+	var changed *models.Field
+	err = s.changeSchema(ctx, c, func(tx *repository.Tx, base *models.Base) error {
+		table := base.Table(c.Table)
+		if table == nil || table.Field(c.Field) == nil {
+			return models.ErrModelNotFound
+		}
+		changed = table.Field(c.Field)
+		taken := func(key string) bool {
+			return slices.ContainsFunc(table.Fields, func(f *models.Field) bool {
+				return f != changed && models.NameKey(f.Name) == key
+			})
+		}
+		if err := apply(change, models.ErrFieldName, taken, &changed.Name, &changed.Description); err != nil {
+			return err
+		}
+		return tx.UpdateField(ctx, c.Caller.Tenant, changed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return models.Marshal(showField(changed)), nil
+}
+
+// changeSchema runs fn under the lock of c's base and gives the schema a new
+// version. fn may change the base that it gets: nobody else has it.
+func (s *Store) changeSchema(ctx context.Context, c upstream.Call, fn func(tx *repository.Tx, base *models.Base) error) error {
+	return s.repo.Write(ctx, func(tx *repository.Tx) error {
+		base, err := tx.LockBase(ctx, c.Caller.Tenant, models.BaseID(c.Base))
+		if err != nil {
+			return missing(err)
+		}
+		if err := fn(tx, base); err != nil {
+			return err
+		}
+		return tx.BumpSchema(ctx, c.Caller.Tenant, base.ID)
+	})
+}
+
+func apply(c models.Change, refusal *models.Error, taken func(string) bool, name, description *string) error {
+	var err error
+	if c.Name != nil {
+		if *name, err = models.CheckName(*c.Name, refusal, taken); err != nil {
+			return err
+		}
+	}
+	if c.Description != nil {
+		*description, err = models.CheckDescription(*c.Description)
+	}
+	return err
+}
+
+func showTables(base *models.Base, visible bool) []wireTable {
+	out := make([]wireTable, len(base.Tables))
+	for i, t := range base.Tables {
+		out[i] = showTable(t, visible)
+	}
+	return out
+}
+
+func showTable(t *models.Table, visible bool) wireTable {
+	out := wireTable{ID: t.ID, Name: t.Name, Primary: t.Primary, Description: t.Description}
+	var all []models.FieldID
+	for _, f := range t.Fields {
+		out.Fields = append(out.Fields, showField(f))
+		all = append(all, f.ID)
+	}
+	for _, v := range t.Views {
+		shown := wireView{ID: v.ID, Name: v.Name, Type: v.Type}
+		if visible {
+			shown.Visible = all
+		}
+		out.Views = append(out.Views, shown)
+	}
+	return out
+}
+
+func showField(f *models.Field) wireField {
+	return wireField{f.ID, f.Name, f.Type, f.Description, f.WireOptions()}
+}

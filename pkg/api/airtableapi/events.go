@@ -1,0 +1,36 @@
+package airtableapi
+
+import (
+	"encoding/json"
+
+	"github.com/pyairtable/pyairtable/pkg/events"
+)
+
+const (
+	eventSource = "/airtable-gateway"
+	eventStream = "airtable"
+)
+
+// The events of records. Each is about one record: the subject is its id, the
+// version rises with every change of it, so that a consumer can drop what is older.
+var (
+	RecordCreated = events.Type[RecordChanged]{Name: "com.pyairtable.record.created.v1", Source: eventSource, Stream: eventStream}
+	RecordUpdated = events.Type[RecordChanged]{Name: "com.pyairtable.record.updated.v1", Source: eventSource, Stream: eventStream}
+	RecordDeleted = events.Type[RecordChanged]{Name: "com.pyairtable.record.deleted.v1", Source: eventSource, Stream: eventStream}
+)
+
+// RecordChanged says what happened to one record. Cells are keyed by field id and
+// hold what Airtable's API shows; an empty cell is absent. For a created record
+// OldCells is empty, for a deleted one NewCells.
+//
+// A link is a cell of both records: linking A to B is an update of B too, in the
+// mirror field. Computed cells are not listed.
+type RecordChanged struct {
+	BaseID          string                     `json:"base_id"`
+	TableID         string                     `json:"table_id"`
+	RecordID        string                     `json:"record_id"`
+	ChangedFieldIDs []string                   `json:"changed_field_ids"`
+	OldCells        map[string]json.RawMessage `json:"old_cells"`
+	NewCells        map[string]json.RawMessage `json:"new_cells"`
+	ActorID         string                     `json:"actor_id,omitempty"` // the user; empty for the system
+}
