@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
@@ -27,6 +28,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/health"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/idempotency"
+	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redis"
@@ -220,6 +222,16 @@ func (a *App) Consumer(ctx context.Context) (*events.Consumer, error) {
 	a.consumer = events.NewConsumer(a.Name, a.pool, rdb, events.ConsumerOptions{Log: a.Log, Metrics: a.Metrics})
 	a.Go("consumer", a.consumer.Run)
 	return a.consumer, nil
+}
+
+// Jobs starts the service's job queue. The database must be open.
+func (a *App) Jobs(workers *river.Workers, periodic ...*river.PeriodicJob) (*jobs.Client, error) {
+	client, err := jobs.New(a.pool, a.Log, jobs.Options{Workers: workers, Periodic: periodic, Metrics: a.Metrics})
+	if err != nil {
+		return nil, err
+	}
+	a.Go("jobs", client.Run)
+	return client, nil
 }
 
 // Go runs a loop for as long as the service lives. Its context ends when the
