@@ -1,0 +1,181 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	readBuffer  = 8 << 10   // heads up to this size are parsed in place
+	headLimit   = 256 << 10 // bytes of an answer's head, interim answers included
+	idleMost    = 512       // idle connections kept per address
+	idleTimeout = 50 * time.Second
+	dialTimeout = 3 * time.Second
+	// peekAfter is the idle time after which a connection is looked at before it is used.
+	peekAfter = time.Second
+)
+
+var (
+	errHeadTooLarge = errors.New("the head of the answer is too large")
+	longAgo         = time.Unix(1, 0)
+)
+
+// conn is one connection to an address. It belongs to one goroutine at a time.
+type conn struct {
+	net.Conn
+	br     *bufio.Reader
+	out    []byte // the request's bytes, kept for its capacity
+	left   int64  // bytes that may still be read; guards the size of heads
+	got    bool   // a byte arrived since the request was begun
+	reused bool
+	idleAt time.Time
+
+	raw   syscall.RawConn
+	peek  func(fd uintptr) bool // allocated once
+	alive bool
+	abort func() // breaks reads and writes off; safe from another goroutine
+}
+
+func newConn(nc net.Conn) *conn {
+	c := &conn{Conn: nc, left: headLimit}
+	c.br = bufio.NewReaderSize((*limited)(c), readBuffer)
+	c.abort = func() { _ = nc.SetDeadline(longAgo) }
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw, c.peek = raw, c.peekFD
+		}
+	}
+	return c
+}
+
+// limited reads from the connection, but no more than c.left bytes.
+type limited conn
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errHeadTooLarge
+	}
+	n, err := l.Conn.Read(p)
+	if n > 0 {
+		l.got = true
+		l.left -= int64(n)
+	}
+	return n, err
+}
+
+// unlimited lifts the head's limit before a body is read.
+func (c *conn) unlimited() { c.left = 1<<63 - 1 }
+
+func (c *conn) peekFD(fd uintptr) bool {
+	var b [1]byte
+	n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	// Nothing to read is the healthy state; an end, an error or bytes nobody asked for are not.
+	c.alive = n < 0 && (err == syscall.EAGAIN || err == syscall.EWOULDBLOCK)
+	return true
+}
+
+// fresh says whether the other side still holds the connection, as far as can be known now.
+func (c *conn) fresh() bool {
+	if c.br.Buffered() > 0 {
+		return false
+	}
+	if c.raw == nil {
+		return true
+	}
+	c.alive = false
+	return c.raw.Read(c.peek) == nil && c.alive
+}
+
+// pool keeps the idle connections of one address, the last used on top.
+type pool struct {
+	addr string
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	mu     sync.Mutex
+	idle   []*conn
+	closed bool
+}
+
+// take returns an idle connection, or a new one. With check, a connection whose peer has
+// closed it is never returned (a request that may not be sent twice asks for it).
+func (p *pool) take(ctx context.Context, now time.Time, check, fresh bool) (*conn, error) {
+	for !fresh {
+		c := p.pop()
+		if c == nil {
+			break
+		}
+		idle := now.Sub(c.idleAt)
+		if idle < idleTimeout && ((!check && idle < peekAfter) || c.fresh()) {
+			c.reused, c.got, c.left = true, false, headLimit
+			return c, nil
+		}
+		_ = c.Close()
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	nc, err := p.dial(ctx, "tcp", p.addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", p.addr, err)
+	}
+	return newConn(nc), nil
+}
+
+func (p *pool) pop() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	c := p.idle[n-1]
+	p.idle[n-1] = nil
+	p.idle = p.idle[:n-1]
+	return c
+}
+
+func (p *pool) put(c *conn) {
+	if cap(c.out) > readBuffer {
+		c.out = nil
+	}
+	c.idleAt = time.Now()
+	p.mu.Lock()
+	full := p.closed || len(p.idle) >= idleMost
+	if !full {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if full {
+		_ = c.Close()
+	}
+}
+
+// reap closes connections that have been idle for too long; the oldest lie at the bottom.
+func (p *pool) reap(now time.Time) {
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].idleAt) >= idleTimeout {
+		n++
+	}
+	old := append([]*conn(nil), p.idle[:n]...)
+	p.idle = append(p.idle[:0], p.idle[n:]...)
+	p.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close()
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, c := range idle {
+		_ = c.Close()
+	}
+}

@@ -1,0 +1,429 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	bodyMost      = 64 << 10 // request bodies up to this size are read before a connection is taken
+	interimMost   = 8        // 1xx answers passed on before the service is taken for broken
+	writePatience = 60 * time.Second
+	bodyPatience  = 30 * time.Second
+	touchEvery    = time.Second // deadlines move at most this often
+)
+
+// Forward is what the gateway adds to one request, and how long and how often it tries.
+type Forward struct {
+	Authorization  string // whole header value; empty sends none
+	RequestID      string
+	Traceparent    string
+	ForwardedFor   string
+	ForwardedHost  string
+	ForwardedProto string
+
+	Timeout    time.Duration // until the answer's head; the body may take as long as it moves
+	Replayable bool          // the request may be sent twice though its method is not idempotent
+	BodyLimit  int64         // bytes; 0 means no limit
+
+	Decorate Decorator // may be nil
+}
+
+// Decorator sets the gateway's own headers on the final answer, just before it is sent.
+type Decorator interface{ Decorate(h http.Header) }
+
+// Result is what became of a request.
+type Result struct {
+	Status  int   // of the answer; 0 if none was begun
+	Bytes   int64 // of the answer's body
+	Addr    string
+	Started bool // the answer was begun; with Err set it is incomplete and the connection must be cut
+	Err     error
+}
+
+// Serve sends r to an address of the service and its answer to w, which must be the
+// server's own ResponseWriter with no header set. If it returns an error and the answer
+// was begun, the caller must abort the connection by panic(http.ErrAbortHandler), so that
+// the client sees that the answer is cut off.
+func (s *Service) Serve(w http.ResponseWriter, r *http.Request, f *Forward) Result {
+	s.budget.earn()
+	if !plainRequest(r) {
+		return s.handOver(w, r, f)
+	}
+	if f.BodyLimit > 0 && r.ContentLength > f.BodyLimit {
+		return Result{Err: ErrTooLarge}
+	}
+	e := exchange{s: s, w: w, r: r, f: f}
+	if r.ContentLength > 0 {
+		buf := bodies.Get().(*[]byte)
+		defer bodies.Put(buf)
+		e.body = (*buf)[:r.ContentLength]
+		if err := readBody(w, r, e.body); err != nil {
+			return Result{Err: err}
+		}
+	}
+	return e.run()
+}
+
+// plainRequest says whether the request can travel on the handler's goroutine.
+func plainRequest(r *http.Request) bool {
+	if r.ContentLength < 0 || r.ContentLength > bodyMost || len(r.TransferEncoding) > 0 || len(r.Trailer) > 0 || r.Method == http.MethodConnect {
+		return false
+	}
+	h := r.Header
+	return len(h["Upgrade"]) == 0 && len(h["Expect"]) == 0 && len(h["Te"]) == 0
+}
+
+var (
+	bodies = sync.Pool{New: func() any { b := make([]byte, bodyMost); return &b }}
+	copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+)
+
+// readBody fills body from the client, who must keep sending. The read deadline is lifted
+// afterwards: the server watches the connection for its end while the handler works.
+func readBody(w http.ResponseWriter, r *http.Request, body []byte) error {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyPatience))
+	_, err := io.ReadFull(r.Body, body)
+	if err == nil {
+		// The read that saw the end released the server's watch over the connection.
+		_ = rc.SetReadDeadline(time.Time{})
+		return nil
+	}
+	return bodyError(err)
+}
+
+func bodyError(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return ErrTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrBodySlow
+	}
+	return fmt.Errorf("%w: %w", ErrBody, err)
+}
+
+// exchange is one request on its way, over one or more attempts.
+type exchange struct {
+	s     *Service
+	w     http.ResponseWriter
+	r     *http.Request
+	f     *Forward
+	body  []byte
+	tried []*Address
+	res   Result
+}
+
+// verdict is how an attempt ended, as far as the next step goes.
+type verdict int
+
+const (
+	done   verdict = iota // answered, or broken beyond repair
+	unsent                // no byte of the request left: any other address may have it
+	stale                 // a reused connection was closed under the request
+	lost                  // sent, and no byte of an answer came
+	passed                // answered, by a service that cannot serve it: another address may
+)
+
+func (e *exchange) run() Result {
+	now := time.Now()
+	deadline := now.Add(e.f.Timeout)
+	again := e.repeatable()
+	var last error = ErrOpen
+	for {
+		at, ok := e.s.pick(now, e.tried)
+		if !ok {
+			return Result{Err: last}
+		}
+		e.res.Addr = at.Host
+		v, err := e.attempt(at, deadline, now, false)
+		if v == stale && again {
+			// The service closed a connection that had been idle: no sign of trouble.
+			e.s.Stale.Add(1)
+			v, err = e.attempt(at, deadline, time.Now(), true)
+		}
+		switch {
+		case v == done:
+			e.settle(at, err)
+			e.res.Err = err
+			return e.res
+		case errors.Is(err, ErrClientGone):
+			at.void()
+			return Result{Addr: at.Host, Err: err}
+		}
+		if v == passed {
+			at.ok()
+		} else {
+			at.failed()
+		}
+		last = err
+		now = time.Now()
+		if v != unsent && !again || len(e.s.addresses) == 1 || !now.Before(deadline) || !e.s.budget.spend() {
+			return Result{Addr: at.Host, Err: last}
+		}
+		e.tried = append(e.tried, at.Address)
+		e.s.Retries.Add(1)
+	}
+}
+
+// settle tells the address's breaker about an attempt that got as far as an answer.
+func (e *exchange) settle(at attempt, err error) {
+	switch {
+	case err == nil:
+		at.ok()
+	case errors.Is(err, ErrUpstream), errors.Is(err, ErrTimeout):
+		at.failed()
+	default:
+		at.void()
+	}
+}
+
+// repeatable says whether sending the request twice does no harm: a safe method, or an
+// operation that promises so for requests with an Idempotency-Key.
+func (e *exchange) repeatable() bool {
+	switch e.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return e.f.Replayable && e.r.Header.Get("Idempotency-Key") != ""
+}
+
+// attempt sends the request over one connection and, if an answer comes, passes it on.
+func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (verdict, error) {
+	ctx := e.r.Context()
+	c, err := at.pool.take(ctx, now, !e.repeatable(), fresh)
+	if err != nil {
+		if ctx.Err() != nil {
+			return unsent, ErrClientGone
+		}
+		return unsent, fmt.Errorf("%w: %w", ErrUpstream, err)
+	}
+	_ = c.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, c.abort)
+	v, keep, err := e.over(c, at)
+	if !stop() {
+		keep = false // the abort may still be under way
+		if err != nil {
+			err = ErrClientGone
+		}
+	}
+	if keep {
+		at.pool.put(c)
+	} else {
+		_ = c.Close()
+	}
+	return v, err
+}
+
+// over runs the request over c. keep says whether the connection is good for another.
+func (e *exchange) over(c *conn, at attempt) (v verdict, keep bool, err error) {
+	c.out = appendRequest(c.out[:0], e.r, e.f, at.Host)
+	n, err := e.send(c)
+	if err != nil && n == 0 && c.reused {
+		return unsentOrStale(e, c), false, broken(err)
+	}
+	// A failed write is no end yet: a service that refuses a body answers, then closes.
+	head, err2 := e.awaitHead(c)
+	if err2 != nil {
+		switch {
+		case c.got:
+			return done, false, broken(err2)
+		case c.reused && !timedOut(err2):
+			return stale, false, broken(err2)
+		}
+		return lost, false, broken(err2)
+	}
+	sent := err == nil
+	h := e.w.Header()
+	if head > 0 {
+		b, _ := c.br.Peek(head)
+		if p, ok := parsePlain(b, e.r.Method, h); ok {
+			if v, retry := e.elsewhere(p.status); retry {
+				clear(h)
+				return v, false, fmt.Errorf("%w: status %d", ErrUpstream, p.status)
+			}
+			_, _ = c.br.Discard(head)
+			err = e.passPlain(c, p, h)
+			return done, err == nil && sent && c.br.Buffered() == 0, err
+		}
+		clear(h)
+	}
+	return e.passParsed(c, sent)
+}
+
+// unsentOrStale: no byte of the request was taken by the kernel, so none can have arrived.
+func unsentOrStale(e *exchange, c *conn) verdict {
+	if e.r.Context().Err() == nil && c.reused {
+		return stale
+	}
+	return unsent
+}
+
+func (e *exchange) send(c *conn) (int, error) {
+	if len(e.body) == 0 {
+		return c.Write(c.out)
+	}
+	if len(c.out)+len(e.body) <= 16<<10 {
+		c.out = append(c.out, e.body...)
+		return c.Write(c.out)
+	}
+	n, err := (&net.Buffers{c.out, e.body}).WriteTo(c.Conn)
+	return int(n), err
+}
+
+// awaitHead waits for a whole head and returns its size, or 0 if it is one that only
+// net/http can read.
+func (e *exchange) awaitHead(c *conn) (int, error) {
+	seen := 0
+	for {
+		if _, err := c.br.Peek(seen + 1); err != nil {
+			return 0, err
+		}
+		n := c.br.Buffered()
+		b, _ := c.br.Peek(n)
+		if end := endOfHead(b, seen); end > 0 {
+			return end, nil
+		}
+		if n == c.br.Size() || strings.Contains(string(b[max(0, seen-1):]), "\n\n") {
+			return 0, nil
+		}
+		seen = n
+	}
+}
+
+// elsewhere says whether an answer of this status should be thrown away in favour of
+// another address's.
+func (e *exchange) elsewhere(status int) (verdict, bool) {
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		return done, false
+	}
+	if len(e.s.addresses) <= len(e.tried)+1 || !e.repeatable() {
+		return done, false
+	}
+	now := time.Now()
+	for _, a := range e.s.addresses {
+		if !contains(e.tried, a) && a.Host != e.res.Addr && a.breaker.state(now) == Closed {
+			return passed, true
+		}
+	}
+	return done, false
+}
+
+func contains(list []*Address, a *Address) bool {
+	for _, x := range list {
+		if x == a {
+			return true
+		}
+	}
+	return false
+}
+
+// passPlain passes on an answer whose body's length is known.
+func (e *exchange) passPlain(c *conn, p plainHead, h http.Header) error {
+	c.unlimited()
+	e.begin(p.status, h)
+	left := p.length
+	if left == 0 {
+		return nil
+	}
+	if n := min(left, int64(c.br.Buffered())); n > 0 {
+		b, _ := c.br.Peek(int(n))
+		if err := e.write(b); err != nil {
+			return err
+		}
+		_, _ = c.br.Discard(int(n))
+		left -= n
+	}
+	if left == 0 {
+		return nil
+	}
+	return e.copyBody(c, io.LimitReader(c.br, left), left, h)
+}
+
+func (e *exchange) begin(status int, h http.Header) {
+	if e.f.Decorate != nil {
+		e.f.Decorate.Decorate(h)
+	}
+	e.res.Status, e.res.Started = status, true
+	e.w.WriteHeader(status)
+}
+
+func (e *exchange) write(b []byte) error {
+	n, err := e.w.Write(b)
+	e.res.Bytes += int64(n)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrClientGone, err)
+	}
+	return nil
+}
+
+// copyBody copies what the service sends until its end; left is the length, or -1. Both
+// deadlines move on with the body, and what has arrived is not held back while more is
+// awaited.
+func (e *exchange) copyBody(c *conn, body io.Reader, left int64, h http.Header) error {
+	buf := copies.Get().(*[]byte)
+	defer copies.Put(buf)
+	rc := http.NewResponseController(e.w)
+	silent := strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
+	streaming := left < 0 || silent
+	var touched time.Time
+	for {
+		if streaming && c.br.Buffered() == 0 {
+			_ = rc.Flush()
+		}
+		if now := time.Now(); now.Sub(touched) > touchEvery {
+			touched = now
+			_ = rc.SetWriteDeadline(now.Add(writePatience))
+			e.extend(c, now, silent)
+		}
+		n, err := body.Read(*buf)
+		if n > 0 {
+			if werr := e.write((*buf)[:n]); werr != nil {
+				return werr
+			}
+			left -= int64(n)
+		}
+		switch {
+		case left == 0, err == io.EOF && left < 0:
+			return nil
+		case err != nil:
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return broken(err)
+		}
+	}
+}
+
+// extend gives the service more time to send. An event stream may be silent for as long
+// as its client listens. A deadline set after the abort would undo it, hence the check.
+func (e *exchange) extend(c *conn, now time.Time, silent bool) {
+	deadline := now.Add(max(e.f.Timeout, writePatience))
+	if silent {
+		deadline = time.Time{}
+	}
+	_ = c.SetDeadline(deadline)
+	if e.r.Context().Err() != nil {
+		c.abort()
+	}
+}
+
+func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+func broken(err error) error {
+	if timedOut(err) {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUpstream, err)
+}
