@@ -7,6 +7,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 )
 
 // Auth is the service that every other one needs: it signs the tokens.
@@ -20,6 +21,7 @@ var Gateway = api.Service{Name: "api-gateway", Title: "API gateway", Port: 8080,
 var Services = []api.Service{
 	Gateway,
 	authapi.Service,
+	userapi.Service,
 	airtableapi.Service,
 }
 
