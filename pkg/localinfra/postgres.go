@@ -100,11 +100,7 @@ func accountOf(dir string) (account, error) {
 	if err != nil || !a.other || dir == "" {
 		return a, err
 	}
-	home := filepath.Join(dir, "postgres")
-	if raw, err := os.ReadFile(home + ".path"); err == nil {
-		home = strings.TrimSpace(string(raw))
-	}
-	info, err := os.Stat(filepath.Join(home, "data", "PG_VERSION"))
+	info, err := os.Stat(filepath.Join(postgresHome(dir), "data", "PG_VERSION"))
 	if err != nil {
 		return a, nil
 	}
@@ -118,6 +114,10 @@ func accountOf(dir string) (account, error) {
 // it, the password, and the program that fits the data.
 func (p *Postgres) settle() error {
 	dir := p.opts.Dir
+	// Root's server runs as another user, who must be able to walk through.
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return FileProblem(dir, err)
+	}
 	if err := makeDir(dir); err != nil {
 		return err
 	}
