@@ -399,6 +399,9 @@ func TestRedisKilled_NoEventIsLostAndNoneIsAppliedTwice(t *testing.T) {
 				}
 			}
 			b.appliedOnce(want)
+			if name == "comes back empty" && b.counter("events_republished_total") == 0 {
+				t.Error("nothing was published again: the test killed nothing that mattered")
+			}
 		})
 	}
 }
@@ -525,6 +528,20 @@ func TestConsumer_DuplicateDeliveryAppliesOnce(t *testing.T) {
 	b.eventually("20 outcomes", func() bool { return b.consumed("applied")+b.consumed("duplicate") == 20 })
 	b.appliedOnce([]string{"twin"})
 	b.noPending()
+}
+
+func (b *bundle) counter(name string) float64 {
+	b.t.Helper()
+	families, err := b.reg.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0
 }
 
 // consumed reads events_consumed_total for the type and an outcome.
