@@ -36,9 +36,11 @@ func newBench(t testing.TB) *bench {
 	pool := pgtest.New(t, "airtable-gateway", repository.Migrations)
 	now := time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC)
 	b := &bench{t: t, pool: pool, clock: &now}
-	b.store = local.New(pool, func() time.Time { return *b.clock })
+	b.store = local.New(pool, b.now)
 	return b.as(upstream.Caller{Tenant: id.New[id.Tenant](), User: id.New[id.User]()})
 }
+
+func (b *bench) now() time.Time { return *b.clock }
 
 func (b *bench) as(who upstream.Caller) *bench {
 	other := *b
@@ -267,4 +269,3 @@ func TestStranger_SeesNothing(t *testing.T) {
 		t.Errorf("a stranger sees %s", body)
 	}
 }
-
