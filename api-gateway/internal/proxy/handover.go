@@ -229,6 +229,7 @@ func (w *progressWriter) WriteHeader(code int) {
 		innermost(w.ResponseWriter).WriteHeader(code)
 		return
 	}
+	untyped(w.Header())
 	w.ResponseWriter.WriteHeader(code)
 }
 

@@ -191,6 +191,9 @@ func parsePlain(b []byte, method string, h http.Header) (plainHead, bool) {
 		return p, false
 	}
 	i := bytes.Index(b, crlf)
+	if bytes.IndexByte(b[12:i], '\n') >= 0 {
+		return p, false // the first line ended before
+	}
 	text := string(b[i+2 : len(b)-2]) // one allocation for all keys and values
 	values := make([]string, 0, strings.Count(text, "\n"))
 	for text != "" {

@@ -3,8 +3,10 @@ package proxy
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -79,12 +81,8 @@ func announce(h http.Header, res *http.Response) int {
 	if len(res.Trailer) == 0 {
 		return 0
 	}
-	keys := make([]string, 0, len(res.Trailer))
-	for k := range res.Trailer {
-		keys = append(keys, k)
-	}
-	h["Trailer"] = []string{strings.Join(keys, ", ")}
-	return len(keys)
+	h["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(res.Trailer)), ", ")}
+	return len(res.Trailer)
 }
 
 // passTrailer sets the trailers after the body, those that were not announced under the

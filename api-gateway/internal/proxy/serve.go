@@ -352,11 +352,19 @@ func (e *exchange) passPlain(c *conn, p plainHead, h http.Header) error {
 }
 
 func (e *exchange) begin(status int, h http.Header) {
+	untyped(h)
 	if e.f.Decorate != nil {
 		e.f.Decorate.Decorate(h)
 	}
 	e.res.Status, e.res.Started = status, true
 	e.w.WriteHeader(status)
+}
+
+// untyped keeps the server from guessing a type that the service did not name.
+func untyped(h http.Header) {
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil
+	}
 }
 
 func (e *exchange) write(b []byte) error {
