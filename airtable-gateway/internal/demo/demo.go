@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 )
 
 //go:embed atlas.json.gz
@@ -103,8 +104,8 @@ func (f Field) options(table string) map[string]any {
 }
 
 // Records are the table's records, as a client would send them.
-func (t Table) Records() []models.RecordInput {
-	out := make([]models.RecordInput, len(t.Rows))
+func (t Table) Records() []local.ImportRecord {
+	out := make([]local.ImportRecord, len(t.Rows))
 	for i, row := range t.Rows {
 		cells := make(map[string]any, len(row))
 		for j, f := range t.Fields {
@@ -112,7 +113,7 @@ func (t Table) Records() []models.RecordInput {
 				cells[f.Name] = v
 			}
 		}
-		out[i] = models.RecordInput{ID: recordID(t.Name, i), Fields: cells}
+		out[i] = local.ImportRecord{ID: recordID(t.Name, i), Fields: cells}
 	}
 	return out
 }

@@ -25,12 +25,12 @@ type (
 		Offset  string       `json:"offset"`
 	}
 	wireTable struct {
-		ID             string              `json:"id"`
-		Name           string              `json:"name"`
-		Description    string              `json:"description"`
-		PrimaryFieldID string              `json:"primaryFieldId"`
-		Fields         []airtableapi.Field `json:"fields"`
-		Views          []airtableapi.View  `json:"views"`
+		ID             string                   `json:"id"`
+		Name           string                   `json:"name"`
+		Description    string                   `json:"description"`
+		PrimaryFieldID string                   `json:"primaryFieldId"`
+		Fields         []airtableapi.TableField `json:"fields"`
+		Views          []airtableapi.TableView  `json:"views"`
 	}
 	wireSchema struct {
 		Tables []wireTable `json:"tables"`
@@ -53,10 +53,10 @@ func (t wireTable) table() airtableapi.Table {
 		ID: t.ID, Name: t.Name, Description: t.Description, PrimaryFieldID: t.PrimaryFieldID, Fields: t.Fields, Views: t.Views,
 	}
 	if out.Fields == nil {
-		out.Fields = []airtableapi.Field{}
+		out.Fields = []airtableapi.TableField{}
 	}
 	if out.Views == nil {
-		out.Views = []airtableapi.View{}
+		out.Views = []airtableapi.TableView{}
 	}
 	return out
 }

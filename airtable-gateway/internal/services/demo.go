@@ -2,10 +2,10 @@ package services
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/demo"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -33,8 +33,8 @@ type DemoBase struct {
 
 // Load makes the demo base of the caller's tenant, and its local connection if
 // that is absent. A second call, also one at the same time, finds the first one's
-// base; what an interrupted call left undone is completed. Tables that hold any
-// record are left as they are.
+// base; what an interrupted call left undone is completed. A record that is there
+// already is left as it is.
 func (d *Demo) Load(ctx context.Context, who auth.Principal) (DemoBase, error) {
 	out := DemoBase{Tables: map[string]int{}}
 	conn, err := d.connections.Local(ctx, who.TenantID)
@@ -64,31 +64,31 @@ func (d *Demo) Load(ctx context.Context, who auth.Principal) (DemoBase, error) {
 	})
 }
 
+// importPiece is how many records an import stores in one transaction.
+const importPiece = 500
+
+// fill imports the records that are missing, piece by piece. A piece of which one
+// record is there has been imported before, whatever its owner did to it since.
 func (d *Demo) fill(ctx context.Context, caller upstream.Caller, t demo.Table) error {
-	empty, err := d.empty(ctx, caller, t.Name)
-	if err != nil || !empty {
+	records := t.Records()
+	done, err := d.has(ctx, caller, t.Name, records[len(records)-1].ID)
+	if err != nil || done {
 		return err
 	}
-	err = d.store.ImportRecords(ctx, caller, demo.BaseID, t.Name, t.Records())
-	if errors.Is(err, repository.ErrDuplicateID) { // another call was faster
-		return nil
+	for piece := range slices.Chunk(records, importPiece) {
+		_, err := d.store.ImportRecords(ctx, caller, demo.BaseID, t.Name, piece, false)
+		if err != nil && !errors.Is(err, repository.ErrDuplicateID) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-func (d *Demo) empty(ctx context.Context, caller upstream.Caller, table string) (bool, error) {
+func (d *Demo) has(ctx context.Context, caller upstream.Caller, table string, record models.RecordID) (bool, error) {
 	answer, err := d.store.Do(ctx, upstream.Call{
-		Op: upstream.ListRecords, Caller: caller, Method: "GET", RawQuery: "pageSize=1",
-		Path: "/v0/" + string(demo.BaseID) + "/" + url.PathEscape(table), Base: string(demo.BaseID), Table: table,
+		Op: upstream.GetRecord, Caller: caller, Method: "GET",
+		Path: "/v0/" + string(demo.BaseID) + "/" + url.PathEscape(table) + "/" + string(record),
+		Base: string(demo.BaseID), Table: table, Record: string(record),
 	})
-	if err != nil || answer.Status != 200 {
-		return false, errors.Join(err, fmt.Errorf("list: status %d", answer.Status))
-	}
-	var page struct {
-		Records []json.RawMessage `json:"records"`
-	}
-	if err := json.Unmarshal(answer.Body, &page); err != nil {
-		return false, err
-	}
-	return len(page.Records) == 0, nil
+	return answer.Status == 200, err
 }

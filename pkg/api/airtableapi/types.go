@@ -17,16 +17,16 @@ type Base struct {
 
 // Table is a table with its schema.
 type Table struct {
-	ID             string  `json:"id" doc:"tbl…"`
-	Name           string  `json:"name"`
-	Description    string  `json:"description,omitempty"`
-	PrimaryFieldID string  `json:"primary_field_id"`
-	Fields         []Field `json:"fields" nullable:"false"`
-	Views          []View  `json:"views" nullable:"false"`
+	ID             string       `json:"id" doc:"tbl…"`
+	Name           string       `json:"name"`
+	Description    string       `json:"description,omitempty"`
+	PrimaryFieldID string       `json:"primary_field_id"`
+	Fields         []TableField `json:"fields" nullable:"false"`
+	Views          []TableView  `json:"views" nullable:"false"`
 }
 
-// Field is a column. Options depends on the type and is as Airtable's.
-type Field struct {
+// TableField is a column. Options depends on the type and is as Airtable's.
+type TableField struct {
 	ID          string          `json:"id" doc:"fld…"`
 	Name        string          `json:"name"`
 	Type        string          `json:"type" example:"singleLineText"`
@@ -34,8 +34,8 @@ type Field struct {
 	Options     json.RawMessage `json:"options,omitempty" doc:"As in Airtable's field model."`
 }
 
-// View is a view of a table.
-type View struct {
+// TableView is a view of a table.
+type TableView struct {
 	ID   string `json:"id" doc:"viw…"`
 	Name string `json:"name"`
 	Type string `json:"type" example:"grid"`
@@ -162,14 +162,14 @@ type ConnectionDraft struct {
 	Name   string `json:"name" minLength:"1" maxLength:"200"`
 	Kind   string `json:"kind" enum:"local,airtable"`
 	APIURL string `json:"api_url,omitempty" format:"uri" maxLength:"500" doc:"By default https://api.airtable.com."`
-	Token  string `json:"token,omitempty" maxLength:"500" doc:"Airtable personal access token. Required for kind airtable."`
+	Token  string `json:"token,omitempty" maxLength:"4096" doc:"Airtable personal access token. Required for kind airtable."`
 }
 
 // ConnectionPatch is a JSON merge patch: what is absent stays.
 type ConnectionPatch struct {
 	Name   *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
 	APIURL *string `json:"api_url,omitempty" format:"uri" maxLength:"500"`
-	Token  *string `json:"token,omitempty" minLength:"1" maxLength:"500"`
+	Token  *string `json:"token,omitempty" minLength:"1" maxLength:"4096"`
 }
 
 // ConnectionCreate makes a connection.

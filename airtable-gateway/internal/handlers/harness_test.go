@@ -1,0 +1,298 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/httpx"
+	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/metrics"
+	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/rpc"
+	"github.com/pyairtable/pyairtable/pkg/seal"
+	"github.com/pyairtable/pyairtable/pkg/tracing"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.TestMode) // Gin lists every route otherwise
+	m.Run()
+}
+
+// fleet is the service on a real port and a real database, with an issuer of its
+// own instead of auth-service.
+type fleet struct {
+	url     string
+	pool    *pgxpool.Pool
+	api     *httpx.API
+	metrics *prometheus.Registry
+	logs    *logs
+	client  *rpc.Client
+	key     ed25519.PrivateKey
+	now     *clock
+}
+
+// clock stands still until it is moved.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+// logs keeps everything that was logged.
+type logs struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+type staticKeys ed25519.PublicKey
+
+func (k staticKeys) Key(context.Context, string) (ed25519.PublicKey, error) {
+	return ed25519.PublicKey(k), nil
+}
+func (staticKeys) Generation() uint64 { return 1 }
+
+// newFleet starts the service; connections may point at the allowed addresses.
+func newFleet(t *testing.T, allowed ...string) *fleet {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := seal.New(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer, err := tracing.Start(t.Context(), "airtable-gateway", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{
+		pool: pgtest.New(t, "airtable-gateway", repository.Migrations), metrics: metrics.New(), logs: &logs{}, key: private,
+		now: &clock{t: time.Now()},
+	}
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(f.logs), zap.DebugLevel))
+	engine := gin.New()
+	engine.UseRawPath, engine.UnescapePathValues, engine.RedirectTrailingSlash = true, true, false
+	engine.ContextWithFallback = true
+	f.api = httpx.New(engine, httpx.Options{
+		Service: "airtable-gateway", Title: "Airtable Gateway", Log: log, Metrics: metrics.NewHTTP(f.metrics), Tracer: tracer,
+		Verifier: auth.NewVerifier("pyairtable", staticKeys(public), nil),
+	})
+	client := airtable.New(5 * time.Second)
+	store := local.New(f.pool, time.Now)
+	origins := models.AllowedURLs{airtable.DefaultURL}
+	for _, address := range allowed {
+		origins = append(origins, strings.TrimSuffix(address, "/"))
+	}
+	upstreams := services.NewUpstreams(store, client, box, origins, f.metrics)
+	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)
+	handlers.Register(f.api, handlers.Deps{
+		Gateway: services.NewGateway(connections, upstreams), Connections: connections,
+		Demo: services.NewDemo(connections, store), APIURL: airtable.DefaultURL,
+	})
+	server := httptest.NewServer(engine)
+	f.url = server.URL
+	f.client = rpc.New(rpc.Options{Callee: "airtable-gateway", Addresses: []string{server.URL}, Metrics: rpc.NewMetrics(metrics.New())})
+	t.Cleanup(func() {
+		server.Close()
+		client.Close()
+	})
+	return f
+}
+
+// person is somebody with a token.
+type person struct {
+	f      *fleet
+	tenant id.TenantID
+	user   id.UserID
+	token  string
+}
+
+// owner is the owner of a tenant of his own, signed in.
+func (f *fleet) owner(t *testing.T) person {
+	t.Helper()
+	return f.person(t, func(*auth.Claims) {})
+}
+
+func (f *fleet) person(t *testing.T, change func(*auth.Claims)) person {
+	t.Helper()
+	p := person{f: f}
+	c := auth.Claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: "pyairtable", Audience: jwt.ClaimStrings{auth.AudienceUser}, Subject: uid(), ID: uid(),
+			IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour)),
+		},
+		Tenant: uid(), Session: uid(), Role: "owner", Scope: auth.Any,
+	}
+	change(&c)
+	p.token = f.sign(t, c)
+	if err := p.user.UnmarshalText([]byte(c.Subject)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.tenant.UnmarshalText([]byte(c.Tenant)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (f *fleet) sign(t *testing.T, c auth.Claims) string {
+	t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
+	token.Header["kid"] = "k1"
+	signed, err := token.SignedString(f.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// pat is a personal access token of p with the scopes and bases.
+func (p person) pat(t *testing.T, scopes string, bases ...string) person {
+	t.Helper()
+	return p.f.person(t, func(c *auth.Claims) {
+		c.Subject, c.Tenant, c.Session, c.PAT, c.Scope, c.Bases = p.user.String(), p.tenant.String(), "", uid(), scopes, bases
+	})
+}
+
+// member is another user of p's tenant.
+func (p person) member(t *testing.T) person {
+	t.Helper()
+	return p.f.person(t, func(c *auth.Claims) { c.Tenant, c.Role = p.tenant.String(), "member" })
+}
+
+func uid() string { return id.New[struct{}]().String() }
+
+// reply is what came back from /v0.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// v0 sends a request to the Airtable surface; body may be nil or a string of JSON.
+func (p person) v0(t *testing.T, method, path, body string) reply {
+	t.Helper()
+	return send(t, p.f.url, p.token, method, path, body)
+}
+
+func send(t *testing.T, base, token, method, path, body string) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(got)}
+}
+
+// ok fails the test unless the reply is a 200, and reads it into out.
+func (r reply) ok(t *testing.T, out any) {
+	t.Helper()
+	if r.status != http.StatusOK {
+		t.Fatalf("status %d: %s", r.status, r.body)
+	}
+	if out != nil {
+		if err := json.Unmarshal([]byte(r.body), out); err != nil {
+			t.Fatalf("%v in %s", err, r.body)
+		}
+	}
+}
+
+// refused fails the test unless the reply is that refusal.
+func (r reply) refused(t *testing.T, status int, body string) {
+	t.Helper()
+	if r.status != status || r.body != body {
+		t.Errorf("got %d %s\nwant %d %s", r.status, r.body, status, body)
+	}
+	if got := r.header.Get("Content-Type"); got != "application/json; charset=utf-8" {
+		t.Errorf("Content-Type = %q", got)
+	}
+}
+
+// call calls an operation as p.
+func call[In, Out any](t *testing.T, p person, op api.Op[In, Out], in In) (Out, error) {
+	t.Helper()
+	return rpc.Call(t.Context(), p.f.client.As(auth.Principal{Token: p.token}), op, in)
+}
+
+// must is call for what has to succeed.
+func must[In, Out any](t *testing.T, p person, op api.Op[In, Out], in In) Out {
+	t.Helper()
+	out, err := call(t, p, op, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// shop makes a base with a table "Orders/2" and returns the base's id.
+func (p person) shop(t *testing.T) string {
+	t.Helper()
+	var made struct{ ID string }
+	p.v0(t, "POST", "/v0/meta/bases", `{"name":"Shop","workspaceId":"wspAAAAAAAAAAAAAA","tables":[
+		{"name":"Customers","fields":[{"name":"Name","type":"singleLineText"}]},
+		{"name":"Orders/2","fields":[{"name":"No","type":"singleLineText"},{"name":"Qty","type":"number","options":{"precision":0}},
+			{"name":"State","type":"singleSelect","options":{"choices":[{"name":"new"},{"name":"done"}]}}]}]}`).ok(t, &made)
+	return made.ID
+}
