@@ -86,12 +86,10 @@ func (r *reader) readUntilError(ctx context.Context, handlers *sync.WaitGroup, o
 // start handles a delivery as soon as there is a slot, or hands it back if the
 // consumer stops before.
 func (r *reader) start(ctx context.Context, handlers *sync.WaitGroup, d delivery) {
-	select {
-	case <-ctx.Done():
+	if !r.slot(ctx) {
 		r.handBack(ctx, d, d.try-1, 0)
 		r.done(d)
 		return
-	case r.slots <- struct{}{}:
 	}
 	handlers.Go(func() {
 		defer func() { r.done(d); <-r.slots }()
@@ -99,17 +97,29 @@ func (r *reader) start(ctx context.Context, handlers *sync.WaitGroup, d delivery
 	})
 }
 
+// slot waits for one and reports whether it has it. When a stop comes at the same
+// time, the stop wins.
+func (r *reader) slot(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case r.slots <- struct{}{}:
+	}
+	if ctx.Err() != nil {
+		<-r.slots
+		return false
+	}
+	return true
+}
+
 // next returns abandoned deliveries if it is time to look for them, or else new
 // ones. It waits for a free slot first, so that what is read is soon handled.
 func (r *reader) next(ctx context.Context) ([]delivery, error) {
-	select {
-	case <-ctx.Done():
+	if !r.slot(ctx) {
 		return nil, nil
-	case r.slots <- struct{}{}:
-		<-r.slots
 	}
+	<-r.slots
 	free := int64(cap(r.slots) - len(r.slots))
-	free = max(free, 1)
 	untilSweep := r.untilSweep()
 	if untilSweep <= 0 {
 		if list, err := r.claim(ctx, free); err != nil || len(list) > 0 {
