@@ -63,7 +63,8 @@ func TestDemo_CompletesAnInterruptedLoadAndLinksBothWays(t *testing.T) {
 	first := must(t, anna, airtableapi.LoadDemo, struct{}{})
 	// As if the process had died in the middle of the cities.
 	for _, sql := range []string{
-		`DELETE FROM links l USING records r, tables t WHERE t.name = 'Cities' AND r.table_id = t.id AND r.number > 1000 AND (l.record_id = r.id OR l.target_id = r.id)`,
+		`DELETE FROM links l USING records r, tables t WHERE t.name = 'Cities' AND r.table_id = t.id AND r.number > 1000 AND l.record_id = r.id`,
+		`DELETE FROM links l USING records r, tables t WHERE t.name = 'Cities' AND r.table_id = t.id AND r.number > 1000 AND l.target_id = r.id`,
 		`DELETE FROM records r USING tables t WHERE t.name = 'Cities' AND r.table_id = t.id AND r.number > 1000`,
 	} {
 		if _, err := f.pool.Exec(t.Context(), sql); err != nil {
