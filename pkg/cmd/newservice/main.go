@@ -23,6 +23,7 @@ import (
 	"text/template"
 
 	"github.com/pyairtable/pyairtable/pkg/catalog"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 //go:embed all:template
@@ -77,6 +78,9 @@ func run(remove bool, args []string) error {
 		return err
 	}
 	if err := write(top, n); err != nil {
+		return err
+	}
+	if err := record(filepath.Join(top, n.Name, "internal", "repository", "migrations")); err != nil {
 		return err
 	}
 	if err := register(top, n); err != nil {
@@ -161,6 +165,15 @@ func write(top string, n names) error {
 		}
 		return os.WriteFile(to, out, 0o644)
 	})
+}
+
+// record writes the checksums that keep merged migrations from being edited.
+func record(migrations string) error {
+	sums, err := postgres.Sums(os.DirFS(migrations))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(migrations, postgres.SumsFile), sums, 0o644)
 }
 
 // target is where a template's file goes.
