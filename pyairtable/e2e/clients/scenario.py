@@ -1,0 +1,174 @@
+"""What a Python program does with Airtable, through pyairtable (the PyPI client).
+
+    PYAIRTABLE_URL=http://localhost:8080 PYAIRTABLE_TOKEN=pat… python scenario.py
+
+The token needs data.records:read, data.records:write, schema.bases:read and
+schema.bases:write on all bases. Exits with 1 and names what failed.
+"""
+
+import os
+import secrets
+import sys
+
+import requests
+from pyairtable import Api
+
+URL, TOKEN = os.environ["PYAIRTABLE_URL"], os.environ["PYAIRTABLE_TOKEN"]
+ODD_NAME = "Orders/2026 \"it's\" 100%? #1 🚀"
+steps = []
+
+
+def step(f):
+    steps.append(f)
+    return f
+
+
+def equal(got, want, what):
+    if got != want:
+        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
+
+
+def refused(status, kind, f):
+    try:
+        f()
+    except requests.HTTPError as e:
+        equal(e.response.status_code, status, "status")
+        if kind not in str(e):
+            raise AssertionError(f"want {kind} in {e}") from e
+        return
+    raise AssertionError(f"not refused, want {status} {kind}")
+
+
+class World:
+    """The base that the steps share."""
+
+    def __init__(self):
+        self.api = Api(TOKEN, endpoint_url=URL, timeout=(5, 60))
+        self.name = "Python " + secrets.token_hex(4)
+        self.base = self.api.create_base("wspAAAAAAAAAAAAAA", self.name, [
+            {"name": "Customers", "fields": [{"name": "Name", "type": "singleLineText"}]},
+            {"name": ODD_NAME, "fields": [
+                {"name": "No", "type": "singleLineText"},
+                {"name": "Qty", "type": "number", "options": {"precision": 0}},
+                {"name": "Paid", "type": "checkbox", "options": {"icon": "check", "color": "greenBright"}},
+                {"name": "State", "type": "singleSelect", "options": {"choices": [{"name": "new"}, {"name": "done"}]}},
+                {"name": "Due", "type": "date", "options": {"dateFormat": {"name": "iso"}}},
+            ]},
+        ])
+        self.table = self.base.table(ODD_NAME)
+
+
+@step
+def whoami_and_bases(w):
+    equal(w.api.whoami()["id"][:3], "usr", "id")
+    equal([b.name for b in w.api.bases(force=True) if b.id == w.base.id], [w.name], "base")
+
+
+@step
+def schema(w):
+    table = w.base.schema(force=True).table(ODD_NAME)
+    equal([f.name for f in table.fields][:5], ["No", "Qty", "Paid", "State", "Due"], "fields")
+    equal(table.field("State").options.choices[0].name, "new", "choice")
+    equal(table.views[0].type, "grid", "view")
+    table.name = ODD_NAME + "!"
+    table.save()
+    table.name = ODD_NAME
+    table.save()
+    made = w.base.table(ODD_NAME).create_field("Note", "multilineText")
+    equal(made.type, "multilineText", "new field")
+
+
+@step
+def create_and_get(w):
+    made = w.table.create({"No": "A/1 'x' \"y\" ☃", "Qty": 0, "Paid": True, "State": "new", "Due": "2026-02-28"})
+    equal(made["fields"], {"No": "A/1 'x' \"y\" ☃", "Qty": 0, "Paid": True, "State": "new", "Due": "2026-02-28"}, "created")
+    equal(w.table.get(made["id"]), made, "read")
+    equal(w.table.create({})["fields"], {}, "empty record")
+
+
+@step
+def list_with_paging(w):
+    table = w.base.table("Customers")
+    made = table.batch_create([{"Name": f"c{i:02}"} for i in range(25)])
+    equal(len(made), 25, "created")
+    pages = [len(p) for p in table.iterate(page_size=10)]
+    equal(pages, [10, 10, 5], "pages")
+    equal([len(p) for p in table.iterate(page_size=10, max_records=12)], [10, 2], "pages up to a maximum")
+    names = [r["fields"]["Name"] for r in table.all(sort=["-Name"], fields=["Name"])]
+    equal(names, sorted(names, reverse=True), "sorted")
+    equal(table.first(sort=["Name"])["fields"]["Name"], "c00", "first")
+    equal(len(table.all(view="Grid view")), 25, "view")
+
+
+@step
+def field_ids(w):
+    table = w.base.schema().table(ODD_NAME)
+    number = table.field("Qty").id
+    made = w.table.create({number: 7}, use_field_ids=True)
+    equal(made["fields"], {number: 7}, "by id")
+
+
+@step
+def update_and_replace(w):
+    made = w.table.create({"No": "U", "Qty": 1})
+    equal(w.table.update(made["id"], {"Qty": 2})["fields"], {"No": "U", "Qty": 2}, "PATCH")
+    equal(w.table.update(made["id"], {"Qty": None})["fields"], {"No": "U"}, "cleared")
+    equal(w.table.update(made["id"], {"Qty": 3}, replace=True)["fields"], {"Qty": 3}, "PUT")
+    both = w.table.batch_update([{"id": made["id"], "fields": {"No": "V"}}])
+    equal(both[0]["fields"], {"No": "V", "Qty": 3}, "batch")
+
+
+@step
+def upsert(w):
+    key = secrets.token_hex(4)
+    old = w.table.create({"No": key, "Qty": 1})
+    done = w.table.batch_upsert(
+        [{"fields": {"No": key, "Qty": 5}}, {"fields": {"No": key + "b", "Qty": 6}}], key_fields=["No"])
+    equal(done["updatedRecords"], [old["id"]], "updated")
+    equal(len(done["createdRecords"]), 1, "created")
+    equal([r["fields"]["Qty"] for r in done["records"]], [5, 6], "records")
+
+
+@step
+def typecast(w):
+    made = w.table.create({"Qty": "12", "State": "brand new"}, typecast=True)
+    equal(made["fields"], {"Qty": 12, "State": "brand new"}, "cast")
+
+
+@step
+def delete(w):
+    one = w.table.create({"No": "D"})
+    equal(w.table.delete(one["id"]), {"id": one["id"], "deleted": True}, "deleted")
+    many = [r["id"] for r in w.table.batch_create([{"No": f"D{i}"} for i in range(12)])]
+    equal([r["deleted"] for r in w.table.batch_delete(many)], [True] * 12, "batch")
+    refused(404, "MODEL_ID_NOT_FOUND", lambda: w.table.get(one["id"]))
+
+
+@step
+def errors(w):
+    refused(422, "UNKNOWN_FIELD_NAME", lambda: w.table.create({"Colour": "red"}))
+    refused(422, "INVALID_VALUE_FOR_COLUMN", lambda: w.table.create({"Qty": "many"}))
+    refused(422, "INVALID_MULTIPLE_CHOICE_OPTIONS", lambda: w.table.create({"State": "unheard of"}))
+    refused(422, "ROW_DOES_NOT_EXIST", lambda: w.table.batch_update([{"id": "recAAAAAAAAAAAAAA", "fields": {}}]))
+    refused(404, "MODEL_ID_NOT_FOUND", lambda: w.table.get("recAAAAAAAAAAAAAA"))
+    refused(404, "NOT_FOUND", lambda: w.table.get("nonsense"))
+    refused(403, "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND", lambda: w.base.table("Nowhere").all())
+    refused(403, "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND", lambda: w.api.table("appAAAAAAAAAAAAAA", "T").all())
+    wrong = Api("patAAAAAAAAAAAAAA." + "0" * 64, endpoint_url=URL)
+    refused(401, "", lambda: wrong.table(w.base.id, "Customers").all())
+
+
+def main():
+    world, failed = World(), 0
+    for f in steps:
+        try:
+            f(world)
+            print(f"ok    pyairtable {f.__name__}")
+        except Exception as e:  # the next steps are still worth their report
+            failed += 1
+            print(f"FAIL  pyairtable {f.__name__}: {type(e).__name__}: {e}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
