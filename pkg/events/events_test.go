@@ -484,7 +484,7 @@ func TestConsumer_AbandonedDeliveryIsTakenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := b.rdb.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: "other", Consumer: "victim", Streams: []string{key, ">"}, Block: -1}).Err()
-		if err != nil && err != goredis.Nil {
+		if err != nil && !errors.Is(err, goredis.Nil) {
 			t.Fatal(err)
 		}
 	}

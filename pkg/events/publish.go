@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -189,7 +190,7 @@ func (p *pass) verify(ctx context.Context) error {
 	lost := map[string]int64{}
 	for name, batch := range p.marks {
 		last, err := marks[name].Int64()
-		if err != nil && err != redis.Nil || exist[name].Err() != nil {
+		if err != nil && !errors.Is(err, redis.Nil) || exist[name].Err() != nil {
 			p.verified = time.Time{} // away: look again soon
 			continue
 		}

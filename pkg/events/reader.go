@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -139,7 +140,7 @@ func (r *reader) next(ctx context.Context) ([]delivery, error) {
 	}
 	// Not ended by ctx: what Redis has handed out would lie there until claimed.
 	res, err := r.rdb.XReadGroup(context.WithoutCancel(ctx), args).Result()
-	if err == redis.Nil {
+	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ const (
 	// awakePause is how often the relay looks again while transactions that
 	// emit are open; see wake.
 	awakePause    = 2 * time.Millisecond
-	maxAwakePause = 50 * time.Millisecond
+	maxAwakePause = 20 * time.Millisecond
 )
 
 // Relay puts the events of one database's outbox on their streams.
