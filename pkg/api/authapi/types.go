@@ -223,7 +223,7 @@ type TokenExchange struct {
 	GrantType        string `json:"grant_type" enum:"urn:ietf:params:oauth:grant-type:token-exchange"`
 	SubjectToken     string `json:"subject_token" maxLength:"8192"`
 	SubjectTokenType string `json:"subject_token_type" enum:"urn:ietf:params:oauth:token-type:access_token"`
-	Audience         string `json:"audience,omitempty" maxLength:"100" doc:"Who the token is for; by default the fleet's users' audience."`
+	Audience         string `json:"audience,omitempty" enum:"pyairtable" doc:"Who the token is for: the fleet, which is also the default."`
 }
 
 // TokenExchangeAnswer is the user's token with the acting service in act. It

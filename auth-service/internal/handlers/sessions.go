@@ -1,0 +1,91 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/pyairtable/pyairtable/auth-service/internal/middleware"
+	"github.com/pyairtable/pyairtable/auth-service/internal/models"
+	"github.com/pyairtable/pyairtable/auth-service/internal/repository"
+	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/page"
+)
+
+func (h handlers) login(ctx context.Context, _ auth.Principal, in authapi.LoginRequest) (authapi.LoginAnswer, error) {
+	s, err := h.Auth.Login(ctx, in.Email, in.Password, middleware.DeviceOf(ctx))
+	return loginAnswer(s), err
+}
+
+func (h handlers) loginTOTP(ctx context.Context, _ auth.Principal, in authapi.TOTPLoginRequest) (authapi.LoginAnswer, error) {
+	s, err := h.Auth.LoginTOTP(ctx, in.MFAToken, in.Code, middleware.DeviceOf(ctx))
+	return loginAnswer(s), err
+}
+
+func (h handlers) refresh(ctx context.Context, _ auth.Principal, in authapi.RefreshRequest) (authapi.Tokens, error) {
+	s, err := h.Auth.Refresh(ctx, in.RefreshToken)
+	return tokens(s), err
+}
+
+// logout succeeds for a session that has ended already: that is what was asked.
+func (h handlers) logout(ctx context.Context, who auth.Principal, _ none) (none, error) {
+	err := h.Auth.EndSession(ctx, who, who.SessionID)
+	if errs.From(err) != nil && errs.From(err).Kind == errs.NotFound {
+		err = nil
+	}
+	return none{}, err
+}
+
+func (h handlers) logoutAll(ctx context.Context, who auth.Principal, _ none) (none, error) {
+	return none{}, h.Auth.EndSessions(ctx, who.TenantID, who.UserID)
+}
+
+func (h handlers) listSessions(ctx context.Context, who auth.Principal, in api.PageQuery) (authapi.SessionPage, error) {
+	return list(in, who, "sessions",
+		func(from repository.SessionPage, limit int) ([]models.Session, error) {
+			return h.Repo.Sessions(ctx, who.TenantID, who.UserID, from, limit, h.Now())
+		},
+		func(s models.Session) repository.SessionPage { return repository.SessionPage{After: s.ID} },
+		func(s models.Session) authapi.Session { return session(s, who) })
+}
+
+func (h handlers) revokeSession(ctx context.Context, who auth.Principal, in authapi.SessionRef) (none, error) {
+	session, err := id.Parse[id.Session](in.ID)
+	if err != nil {
+		return none{}, errs.ErrNotFound
+	}
+	return none{}, h.Auth.EndSession(ctx, who, session)
+}
+
+func (h handlers) revokeUserSessions(ctx context.Context, _ auth.Principal, in authapi.UserRef) (none, error) {
+	user, err := id.Parse[id.User](in.ID)
+	if err != nil {
+		return none{}, errs.ErrNotFound
+	}
+	return none{}, h.Auth.EndSessionsOf(ctx, user)
+}
+
+// list answers one page: read gets one item more than asked for, to know whether
+// there is another page; key is the cursor after an item.
+func list[K, M, A any](q api.PageQuery, who auth.Principal, what string,
+	read func(from K, limit int) ([]M, error), key func(M) K, render func(M) A) (api.Page[A], error) {
+	filters := page.Filters(what, who.TenantID, who.UserID)
+	var from K
+	if q.Cursor != "" {
+		if err := page.Decode(q.Cursor, filters, &from); err != nil {
+			return api.Page[A]{}, err
+		}
+	}
+	items, err := read(from, q.Limit+1)
+	if err != nil {
+		return api.Page[A]{}, err
+	}
+	var next string
+	if len(items) > q.Limit {
+		items = items[:q.Limit]
+		next = page.Encode(filters, key(items[q.Limit-1]))
+	}
+	return api.Page[A]{Items: convert(items, render), NextCursor: next}, nil
+}
