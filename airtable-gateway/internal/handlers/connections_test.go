@@ -326,6 +326,69 @@ func TestConnections_OneLocalConnectionServesManyFirstCalls(t *testing.T) {
 	}
 }
 
+func TestConnections_RemovingTheLocalOneLosesNoBase(t *testing.T) {
+	t.Parallel()
+	anna := newFleet(t).owner(t)
+	base := anna.shop(t)
+	one := must(t, anna, airtableapi.ListConnections, airtableapi.ConnectionsQuery{PageQuery: api.PageQuery{Limit: 10}}).Items[0]
+	must(t, anna, airtableapi.DeleteConnection, airtableapi.ConnectionDelete{ConnectionPath: airtableapi.ConnectionPath{ID: one.ID}})
+	anna.v0(t, "GET", "/v0/"+base+"/Customers", "").ok(t, nil)
+	if two := must(t, anna, airtableapi.FetchBase, airtableapi.BasePath{BaseID: base}); two.ConnectionID == one.ID {
+		t.Error("the removed connection answers")
+	}
+}
+
+func TestConnections_HaveALimit(t *testing.T) {
+	t.Parallel()
+	far := newAccount(t)
+	f := newFleet(t, far.URL)
+	anna := f.owner(t)
+	connect(t, anna, far.URL, accountToken)
+	_, err := f.pool.Exec(t.Context(), `
+		INSERT INTO connections (tenant_id, id, name, kind, api_url, token, status, created_at, updated_at)
+		SELECT tenant_id, gen_random_uuid(), name, kind, api_url, token, status, created_at, updated_at
+		FROM connections, generate_series(1, 99) WHERE tenant_id = $1`, anna.tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t, anna, airtableapi.CreateConnection, draft(far.URL, accountToken)); !errors.Is(err, airtableapi.ErrTooManyConnections) {
+		t.Errorf("one more: %v", err)
+	}
+}
+
+func TestUpstreams_CallsAreCountedByWhatBecameOfThem(t *testing.T) {
+	t.Parallel()
+	far := newAccount(t, "appFar")
+	f := newFleet(t, far.URL)
+	anna := f.owner(t)
+	connect(t, anna, far.URL, accountToken)
+	anna.v0(t, "GET", "/v0/appFar/T", "").ok(t, nil)
+	far.Close()
+	anna.v0(t, "GET", "/v0/appFar/T", "")
+	families, err := f.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "airtable_upstream_calls_total" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			key := ""
+			for _, label := range m.GetLabel() { // sorted by name: kind, op, outcome
+				key += label.GetValue() + " "
+			}
+			got[key] = m.GetCounter().GetValue()
+		}
+	}
+	for _, key := range []string{"airtable whoami 2xx ", "airtable list_bases 2xx ", "airtable list_records 2xx ", "airtable list_records away "} {
+		if got[key] != 1 {
+			t.Errorf("%q = %v in %v", key, got[key], got)
+		}
+	}
+}
+
 func TestConnections_TheOldestConnectionAnswersForABase(t *testing.T) {
 	t.Parallel()
 	old, young := newAccount(t, "appBoth"), newAccount(t, "appBoth", "appYoung")

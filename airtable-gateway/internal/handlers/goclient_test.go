@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 
 	mehanizm "github.com/mehanizm/airtable"
@@ -70,7 +71,7 @@ func TestSurface_ServesTheGoClient(t *testing.T) {
 		t.Errorf("delete: %v", err)
 	}
 	var refused *mehanizm.HTTPClientError
-	if _, err := client.GetTable(base, "Nowhere").GetRecords().Do(); !errors.As(err, &refused) || refused.StatusCode != 403 {
+	if _, err := client.GetTable(base, "Nowhere").GetRecords().Do(); !errors.As(err, &refused) || refused.StatusCode != http.StatusForbidden {
 		t.Errorf("unknown table: %v", err)
 	}
 }

@@ -23,6 +23,13 @@ type Connections struct{ pool *pgxpool.Pool }
 // NewConnections returns the connections in pool's database.
 func NewConnections(pool *pgxpool.Pool) *Connections { return &Connections{pool} }
 
+// MostConnections is how many connections a tenant may have: a base is looked for
+// in all of them.
+const MostConnections = 100
+
+// ErrTooManyConnections says that the tenant has MostConnections already.
+var ErrTooManyConnections = errors.New("the tenant has as many connections as it may")
+
 // ErrLocalExists says that the tenant has a local connection already.
 var ErrLocalExists = errors.New("the tenant has a local connection")
 
@@ -44,19 +51,23 @@ func scanConnection(row pgx.CollectableRow, further ...any) (models.Connection, 
 func asConnection(row pgx.CollectableRow) (models.Connection, error) { return scanConnection(row) }
 
 // CreateConnection stores c with its events. It returns ErrLocalExists for a
-// second local connection.
+// second local connection, and ErrTooManyConnections.
 func (r *Connections) CreateConnection(ctx context.Context, c models.Connection, announced ...events.Event) error {
 	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
+		tag, err := tx.Exec(ctx, `
 			INSERT INTO connections (`+connectionColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			SELECT $1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+			WHERE (SELECT count(*) FROM connections WHERE tenant_id = $1) < $12`,
 			c.Tenant, c.ID, c.Name, c.Kind, c.APIURL, c.Token, c.Status, c.Version,
-			nullable(c.CheckedAt), c.CreatedAt, c.UpdatedAt)
+			nullable(c.CheckedAt), c.CreatedAt, c.UpdatedAt, MostConnections)
 		if postgres.IsUnique(err, "connections_local_key") {
 			return ErrLocalExists
 		}
 		if err != nil {
 			return fmt.Errorf("insert connection: %w", err)
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrTooManyConnections
 		}
 		return events.Emit(ctx, tx, announced...)
 	})

@@ -3,11 +3,13 @@
 package services
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -43,8 +45,6 @@ const (
 	// readInterval bounds how often an unknown base id makes the gateway ask an
 	// Airtable account for its bases.
 	readInterval = 10 * time.Second
-	// mostConnections of a tenant are looked at when a base is looked for.
-	mostConnections = 200
 	// mostBasePages bounds the reading of an account's bases: 1,000 a page.
 	mostBasePages = 20
 )
@@ -71,10 +71,12 @@ func (s *Connections) Create(ctx context.Context, who auth.Principal, d Draft) (
 		return c, err
 	}
 	err := s.repo.CreateConnection(ctx, c, tell(ctx, airtableapi.ConnectionCreated, c, who.UserID))
-	if errors.Is(err, repository.ErrLocalExists) {
+	switch {
+	case errors.Is(err, repository.ErrLocalExists):
 		return c, airtableapi.ErrLocalExists
-	}
-	if err != nil {
+	case errors.Is(err, repository.ErrTooManyConnections):
+		return c, airtableapi.ErrTooManyConnections
+	case err != nil:
 		return c, err
 	}
 	if _, err := s.read(ctx, c); err != nil { // an unknown base is looked for later on
@@ -217,7 +219,7 @@ func (s *Connections) Local(ctx context.Context, tenant id.TenantID) (models.Con
 // all lists the connections that bases are looked for in. A tenant without any is
 // given a local one.
 func (s *Connections) all(ctx context.Context, tenant id.TenantID) ([]models.Connection, error) {
-	list, err := s.repo.Connections(ctx, tenant, models.ConnectionID{}, mostConnections)
+	list, err := s.repo.Connections(ctx, tenant, models.ConnectionID{}, repository.MostConnections)
 	if err != nil || len(list) > 0 {
 		return list, err
 	}
@@ -340,7 +342,20 @@ func (s *Connections) read(ctx context.Context, c models.Connection) ([]models.O
 		}
 		call.RawQuery = url.Values{"offset": {offset}}.Encode()
 	}
-	return bases, s.repo.SaveBases(ctx, c, bases)
+	return bases, s.save(ctx, c, bases)
+}
+
+// save remembers the bases, if that is news.
+func (s *Connections) save(ctx context.Context, c models.Connection, bases []models.OfferedBase) error {
+	known, err := s.repo.Bases(ctx, c)
+	if err != nil {
+		return err
+	}
+	byID := func(a, b models.OfferedBase) int { return cmp.Compare(a.ID, b.ID) }
+	if slices.Equal(slices.SortedFunc(slices.Values(known), byID), slices.SortedFunc(slices.Values(bases), byID)) {
+		return nil
+	}
+	return s.repo.SaveBases(ctx, c, bases)
 }
 
 func addBases(to *[]models.OfferedBase, c models.Connection, answer upstream.Answer) (offset string, err error) {

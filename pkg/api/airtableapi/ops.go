@@ -28,7 +28,7 @@ var (
 		ErrUnknownField, ErrInvalidValue, ErrInvalidRecord, ErrConnectionRefused,
 		ErrRateLimited, ErrUpstreamAway}
 	connectionRefusals = []*errs.Error{ErrAdminsOnly, ErrTokenRefused, ErrURLNotAllowed, ErrLocalExists,
-		ErrFixedKind}
+		ErrTooManyConnections, ErrFixedKind}
 )
 
 // The nine operations on bases, tables and records.

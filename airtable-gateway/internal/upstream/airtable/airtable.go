@@ -92,7 +92,7 @@ func (a *API) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) 
 		}
 		return upstream.Answer{}, fmt.Errorf("call %s: %w", c.Op, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	answer, err := read(resp)
 	if err != nil {
 		return upstream.Answer{}, fmt.Errorf("call %s: %w", c.Op, err)
