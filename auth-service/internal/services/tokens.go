@@ -122,7 +122,10 @@ func (a *Auth) ExchangeToken(ctx context.Context, service auth.Principal, subjec
 // revoked.
 func (a *Auth) requireLive(ctx context.Context, user auth.Principal) error {
 	if user.PAT == "" {
-		return instead(a.RequireSession(ctx, user), authapi.ErrBadToken)
+		if err := a.RequireSession(ctx, user); err != nil {
+			return authapi.ErrBadToken.Because(err)
+		}
+		return nil
 	}
 	token, err := id.Parse[models.TokenKind](user.PAT)
 	if err != nil {
