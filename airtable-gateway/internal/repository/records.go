@@ -92,7 +92,7 @@ func (r Reader) Match(ctx context.Context, tenant id.TenantID, table models.Tabl
 
 // MatchAndLock is Match, and keeps others from changing what it found.
 func (t *Tx) MatchAndLock(ctx context.Context, tenant id.TenantID, table models.TableID, cells map[models.FieldID]any, limit int) ([]models.RecordID, error) {
-	return t.match(ctx, tenant, table, cells, limit, " FOR NO KEY UPDATE")
+	return t.match(ctx, tenant, table, cells, limit, " FOR NO KEY UPDATE OF r")
 }
 
 func (r Reader) match(ctx context.Context, tenant id.TenantID, table models.TableID, cells map[models.FieldID]any, limit int, lock string) ([]models.RecordID, error) {
@@ -102,11 +102,13 @@ func (r Reader) match(ctx context.Context, tenant id.TenantID, table models.Tabl
 		fields = append(fields, string(f))
 		values = append(values, string(models.Marshal(v)))
 	}
-	// The index finds what contains the values; containment of lists and of
-	// strings in lists is wider than equality.
+	// The index of cells finds what contains the values, which is wider than
+	// equality for lists. IS NOT DISTINCT FROM keeps the planner to that index: by
+	// the others it would read the whole table, and without fresh statistics it
+	// chooses them.
 	rows, err := r.q.Query(ctx, `
 		SELECT r.id FROM records r
-		WHERE r.tenant_id = $1 AND r.table_id = $2
+		WHERE r.tenant_id IS NOT DISTINCT FROM $1 AND r.table_id IS NOT DISTINCT FROM $2
 		  AND cell_key(r.tenant_id, r.table_id, r.cells) @> cell_key($1, $2, $3)
 		  AND (SELECT bool_and(r.cells -> u.field = u.value::jsonb) FROM unnest($4::text[], $5::text[]) AS u (field, value))
 		ORDER BY r.number LIMIT $6`+lock,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,4 +68,13 @@ func (t *Tx) Emit(ctx context.Context, evs ...events.Event) error {
 		return nil
 	}
 	return events.Emit(ctx, t.tx, evs...)
+}
+
+// Analyze has PostgreSQL look at records and links now, rather than in a minute:
+// a planner that believes them small reads whole tables for one record.
+func (s *Store) Analyze(ctx context.Context) error {
+	if _, err := s.pool.Exec(ctx, `ANALYZE records, links`); err != nil {
+		return fmt.Errorf("analyze: %w", err)
+	}
+	return nil
 }

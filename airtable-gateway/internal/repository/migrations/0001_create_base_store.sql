@@ -91,7 +91,8 @@ CREATE FUNCTION cell_key(tenant uuid, tbl text, cells jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN jsonb_build_object(tenant::text, jsonb_build_object(tbl, cells));
 -- +goose StatementEnd
-CREATE INDEX records_cells ON records USING gin (cell_key(tenant_id, table_id, cells) jsonb_path_ops);
+CREATE INDEX records_cells ON records USING gin (cell_key(tenant_id, table_id, cells) jsonb_path_ops)
+    WITH (gin_pending_list_limit = 256); -- kB, read through by every search
 
 -- A link is stored once for each of its ends: (field, record -> target) and
 -- (mirror field, target -> record). Both are written in one transaction under

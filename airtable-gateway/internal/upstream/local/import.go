@@ -29,6 +29,10 @@ type seed struct {
 // importPiece is how many records travel in one transaction.
 const importPiece = 500
 
+// manyRecords is how many imported records make the planner's picture of the
+// table wrong enough to have it drawn anew at once.
+const manyRecords = 1_000
+
 // ImportRecords stores records in their order, without the limit of ten, and
 // returns their ids. typecast is as in the API: it makes missing choices, and
 // links by primary value. Each piece of some hundred records is a transaction: on
@@ -63,6 +67,9 @@ func (s *Store) ImportRecords(ctx context.Context, caller upstream.Caller, baseI
 		for _, it := range j.items {
 			ids = append(ids, it.outcome.rec.ID)
 		}
+	}
+	if len(recs) >= manyRecords {
+		return ids, s.repo.Analyze(ctx)
 	}
 	return ids, nil
 }
