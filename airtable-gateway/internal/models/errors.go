@@ -3,7 +3,6 @@ package models
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 )
 
@@ -14,6 +13,17 @@ type Error struct {
 	Message string // "" leaves the key out, as Airtable does for some types
 	Shape   Shape
 }
+
+// The HTTP statuses of refusals.
+const (
+	unauthorized  = 401
+	forbidden     = 403
+	notFound      = 404
+	unprocessable = 422
+	tooMany       = 429
+	serverError   = 500
+	unavailable   = 503
+)
 
 // Shape is which of Airtable's error bodies an Error takes.
 type Shape int
@@ -62,17 +72,17 @@ func Marshal(v any) []byte {
 
 // The refusals that take no argument.
 var (
-	ErrAuthenticationRequired = &Error{http.StatusUnauthorized, "AUTHENTICATION_REQUIRED", "Authentication required", Object}
-	ErrNoRoute                = &Error{http.StatusNotFound, "NOT_FOUND", "", Bare}
-	ErrNoSchema               = &Error{http.StatusNotFound, "NOT_FOUND", "", Object}
-	ErrModelNotFound          = &Error{http.StatusForbidden, "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND",
+	ErrAuthenticationRequired = &Error{unauthorized, "AUTHENTICATION_REQUIRED", "Authentication required", Object}
+	ErrNoRoute                = &Error{notFound, "NOT_FOUND", "", Bare}
+	ErrNoSchema               = &Error{notFound, "NOT_FOUND", "", Object}
+	ErrModelNotFound          = &Error{forbidden, "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND",
 		"Invalid permissions, or the requested model was not found. Check that both your user and your token have the required permissions, and that the model names and/or ids are correct.", Object}
-	ErrNotPermitted   = &Error{http.StatusForbidden, "INVALID_PERMISSIONS", "You are not permitted to perform this operation", Object}
-	ErrRecordNotFound = &Error{http.StatusNotFound, "MODEL_ID_NOT_FOUND", "Record not found", Object}
-	ErrRateLimited    = &Error{http.StatusTooManyRequests, "RATE_LIMIT_REACHED", "Rate limit exceeded. Please try again later", List}
-	ErrRetriable      = &Error{http.StatusServiceUnavailable, "RETRIABLE_ERROR",
+	ErrNotPermitted   = &Error{forbidden, "INVALID_PERMISSIONS", "You are not permitted to perform this operation", Object}
+	ErrRecordNotFound = &Error{notFound, "MODEL_ID_NOT_FOUND", "Record not found", Object}
+	ErrRateLimited    = &Error{tooMany, "RATE_LIMIT_REACHED", "Rate limit exceeded. Please try again later", List}
+	ErrRetriable      = &Error{unavailable, "RETRIABLE_ERROR",
 		"Server encountered an error while processing your request, and it is safe to retry the request", Object}
-	ErrServer           = &Error{http.StatusInternalServerError, "SERVER_ERROR", "Server error", Object}
+	ErrServer           = &Error{serverError, "SERVER_ERROR", "Server error", Object}
 	ErrUnparsableBody   = invalid("INVALID_REQUEST_BODY", "Could not parse request body")
 	ErrInvalidRequest   = invalid("INVALID_REQUEST_UNKNOWN", "Invalid request: parameter validation failed. Check your request data.")
 	ErrMissingFields    = invalid("INVALID_REQUEST_MISSING_FIELDS", `Could not find field "fields" in the request body`)
@@ -92,7 +102,7 @@ func invalid(kind, format string, args ...any) *Error {
 	if len(args) > 0 {
 		format = fmt.Sprintf(format, args...)
 	}
-	return &Error{Status: http.StatusUnprocessableEntity, Type: kind, Message: format}
+	return &Error{Status: unprocessable, Type: kind, Message: format}
 }
 
 // BadRequest is a generic refusal (422) that says why in its own words.
