@@ -26,7 +26,7 @@ type Profile struct {
 	Locale    string `json:"locale" required:"false" maxLength:"64" example:"en-GB" doc:"A language tag (BCP 47); en by default."`
 	TimeZone  string `json:"time_zone" required:"false" maxLength:"64" example:"Europe/London" doc:"A name of the IANA time zone database; UTC by default."`
 	// Preferences are shown to those who may edit them.
-	Preferences map[string]json.RawMessage `json:"preferences,omitempty" doc:"Whatever a client wants to remember for the user, 16 KiB and 8 levels at the most. Shown to those who may change it."`
+	Preferences map[string]json.RawMessage `json:"preferences,omitzero" doc:"Whatever a client wants to remember for the user, 16 KiB and 8 levels at the most. Shown to those who may change it."`
 }
 
 // ProfilePatch is a JSON merge patch (RFC 7396) of a Profile: what is absent
@@ -87,41 +87,41 @@ type UserRef struct {
 	ID string `path:"id" format:"uuid"`
 }
 
-// IfMatch makes an update fail if the profile is not the one that was read.
-type IfMatch struct {
+// Precondition makes an update fail if the profile is not the one that was read.
+type Precondition struct {
 	IfMatch string `header:"If-Match" required:"false" maxLength:"1000" doc:"An ETag; without it the last update wins."`
 }
 
 // MeUpdate replaces the caller's profile. Fields that are absent get their default.
 type MeUpdate struct {
-	IfMatch
+	Precondition
 	Body User
 }
 
 // MePatch changes some of the caller's profile.
 type MePatch struct {
-	IfMatch
+	Precondition
 	Body ProfilePatch
 }
 
 // UserUpdate replaces a profile. Fields that are absent get their default.
 type UserUpdate struct {
 	UserRef
-	IfMatch
+	Precondition
 	Body User
 }
 
 // UserPatch changes some of a profile.
 type UserPatch struct {
 	UserRef
-	IfMatch
+	Precondition
 	Body ProfilePatch
 }
 
 // UserDelete names the user to delete.
 type UserDelete struct {
 	UserRef
-	IfMatch
+	Precondition
 }
 
 // UsersQuery narrows the list of users.

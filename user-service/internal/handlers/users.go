@@ -1,0 +1,67 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/pyairtable/pyairtable/pkg/api/userapi"
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/user-service/internal/services"
+)
+
+type users struct{ s *services.Users }
+
+func (u users) me(ctx context.Context, who auth.Principal, _ struct{}) (userapi.UserAnswer, error) {
+	return answer(u.s.User(ctx, who, who.UserID))
+}
+
+func (u users) replaceMe(ctx context.Context, who auth.Principal, in userapi.MeUpdate) (userapi.UserAnswer, error) {
+	return answer(u.s.Update(ctx, who, who.UserID, match(in.Precondition), replacement(in.Body)))
+}
+
+func (u users) patchMe(ctx context.Context, who auth.Principal, in userapi.MePatch) (userapi.UserAnswer, error) {
+	return answer(u.s.Update(ctx, who, who.UserID, match(in.Precondition), patch(in.Body)))
+}
+
+func (u users) list(ctx context.Context, who auth.Principal, in userapi.UsersQuery) (userapi.UserPage, error) {
+	list, next, err := u.s.List(ctx, who, in.Q, in.PageQuery)
+	if err != nil {
+		return userapi.UserPage{}, err
+	}
+	page := userapi.UserPage{Items: make([]userapi.User, len(list)), NextCursor: next}
+	for i, v := range list {
+		page.Items[i] = user(v)
+	}
+	return page, nil
+}
+
+func (u users) user(ctx context.Context, who auth.Principal, in userapi.UserRef) (userapi.UserAnswer, error) {
+	id, err := userID(in)
+	if err != nil {
+		return userapi.UserAnswer{}, err
+	}
+	return answer(u.s.User(ctx, who, id))
+}
+
+func (u users) replace(ctx context.Context, who auth.Principal, in userapi.UserUpdate) (userapi.UserAnswer, error) {
+	id, err := userID(in.UserRef)
+	if err != nil {
+		return userapi.UserAnswer{}, err
+	}
+	return answer(u.s.Update(ctx, who, id, match(in.Precondition), replacement(in.Body)))
+}
+
+func (u users) patch(ctx context.Context, who auth.Principal, in userapi.UserPatch) (userapi.UserAnswer, error) {
+	id, err := userID(in.UserRef)
+	if err != nil {
+		return userapi.UserAnswer{}, err
+	}
+	return answer(u.s.Update(ctx, who, id, match(in.Precondition), patch(in.Body)))
+}
+
+func (u users) delete(ctx context.Context, who auth.Principal, in userapi.UserDelete) (struct{}, error) {
+	id, err := userID(in.UserRef)
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, u.s.Delete(ctx, who, id, match(in.Precondition))
+}
