@@ -175,6 +175,10 @@ func TestRead_ComputedFieldsAndNewerChoices(t *testing.T) {
 			t.Errorf("%s reads %v", kind, got)
 		}
 	}
+	day := field(t, models.CreatedTime, `{"result":{"type":"date","options":{"dateFormat":{"name":"us"}}}}`)
+	if got, _ := day.Read(rec); got != "2026-05-01" || day.Text(got, models.Display{}) != "5/1/2026" {
+		t.Errorf("a created day reads %v", got)
+	}
 	if _, err := field(t, models.SingleSelect, choices).Read(rec); !errors.Is(err, models.ErrUnknownChoice) {
 		t.Errorf("an unknown choice gave %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -135,7 +136,7 @@ func parseQuery(raw string) (map[string]any, error) {
 	}
 	out := map[string]any{}
 	indexed := map[string]map[int]any{}
-	for _, key := range slices.Sorted(mapsKeys(values)) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		name, path, _ := strings.Cut(key, "[")
 		vals := values[key]
 		switch {
@@ -157,7 +158,7 @@ func parseQuery(raw string) (map[string]any, error) {
 	}
 	for name, items := range indexed {
 		list := make([]any, 0, len(items))
-		for _, i := range slices.Sorted(mapsKeys(items)) {
+		for _, i := range slices.Sorted(maps.Keys(items)) {
 			list = append(list, items[i])
 		}
 		out[name] = list
@@ -186,16 +187,6 @@ func putIndexed(indexed map[string]map[int]any, name, path, value string) error 
 	object[key] = value
 	indexed[name][i] = object
 	return nil
-}
-
-func mapsKeys[K comparable, V any](m map[K]V) func(func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // paramReader takes parameters one by one and remembers the first fault.

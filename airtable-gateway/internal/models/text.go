@@ -85,13 +85,17 @@ func textDateTime(f *Field, v any, d Display) string {
 	}
 	t = t.In(zone)
 	day := t.Format(dayLayout(f.Options.DateFormat, d.Locale))
-	switch {
-	case f.Options.ResultType == Date:
-		return day
-	case f.Options.TimeFormat == "24hour":
+	if f.Options.TimeFormat == "24hour" {
 		return day + t.Format(" 15:04")
 	}
 	return day + t.Format(" 3:04pm")
+}
+
+func textResult(f *Field, v any, d Display) string {
+	if f.Options.ResultType == Date {
+		return textDate(f, v, d)
+	}
+	return textDateTime(f, v, d)
 }
 
 func dayLayout(format, locale string) string {

@@ -135,9 +135,9 @@ func typeTable() map[FieldType]behaviour {
 		MultipleRecordLinks: {order: ByLinks,
 			options: readLink, wire: wireLink, write: writeLinks, read: readLinks, text: textLinks},
 		CreatedTime: {computed: true, order: ByCreated,
-			options: readResult, wire: wireResult, read: readCreated, text: textDateTime},
+			options: readResult, wire: wireResult, read: readCreated, text: textResult},
 		LastModifiedTime: {computed: true, order: ByModified,
-			options: readResult, wire: wireResult, read: readModified, text: textDateTime},
+			options: readResult, wire: wireResult, read: readModified, text: textResult},
 		AutoNumber: {primary: true, computed: true, order: ByCounter,
 			read: readAutoNumber, text: textPlainNumber},
 	}
@@ -212,13 +212,21 @@ func (f *Field) Text(v any, d Display) string {
 
 func readAutoNumber(_ *Field, r *Record) (any, error) { return r.Number, nil }
 
-func readCreated(_ *Field, r *Record) (any, error) { return Timestamp(r.CreatedAt), nil }
+func readCreated(f *Field, r *Record) (any, error) { return f.result(r.CreatedAt), nil }
 
-func readModified(_ *Field, r *Record) (any, error) {
+func readModified(f *Field, r *Record) (any, error) {
 	if r.ModifiedAt.IsZero() {
 		return nil, nil
 	}
-	return Timestamp(r.ModifiedAt), nil
+	return f.result(r.ModifiedAt), nil
+}
+
+// result writes a computed time as the field shows it: a moment or a day.
+func (f *Field) result(t time.Time) string {
+	if f.Options.ResultType == Date {
+		return t.UTC().Format(dateLayout)
+	}
+	return Timestamp(t)
 }
 
 // Timestamp writes a time as Airtable does: UTC with milliseconds.

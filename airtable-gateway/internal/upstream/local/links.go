@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -115,22 +116,9 @@ func (b *linkBook) changedEnds() []end {
 		}
 	}
 	slices.SortFunc(out, func(x, y end) int {
-		if x.record != y.record {
-			return compare(x.record, y.record)
-		}
-		return compare(x.field, y.field)
+		return cmp.Or(cmp.Compare(x.record, y.record), cmp.Compare(x.field, y.field))
 	})
 	return out
-}
-
-func compare[S ~string](a, b S) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func recordsOf(list []target) []models.RecordID {

@@ -246,8 +246,8 @@ func (j *job) answer(req models.WriteRequest) ([]byte, error) {
 		return nil, err
 	}
 	if req.Upsert {
-		out = appendIDs(append(out, `,"createdRecords":`...), j.outcomes(true))
-		out = appendIDs(append(out, `,"updatedRecords":`...), j.outcomes(false))
+		out = appendValue(append(out, `,"createdRecords":`...), j.outcomes(true))
+		out = appendValue(append(out, `,"updatedRecords":`...), j.outcomes(false))
 	}
 	return append(out, '}'), nil
 }
@@ -265,8 +265,6 @@ func (j *job) outcomes(created bool) []string {
 	}
 	return out
 }
-
-func appendIDs(out []byte, ids []string) []byte { return appendValue(out, ids) }
 
 func (s *Store) deleteRecords(ctx context.Context, c upstream.Call) ([]byte, error) {
 	base, table, err := s.table(ctx, c)

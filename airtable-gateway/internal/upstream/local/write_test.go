@@ -159,6 +159,22 @@ func TestBatch_IsAtomicAndLimited(t *testing.T) {
 	}
 }
 
+func TestBatch_SameRecordTwiceLaterItemWins(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	recID := b.made("Orders", `{"No":"1"}`)
+	got := records(b.ok(patch("Orders", "", `{"records":[{"id":"`+recID+`","fields":{"No":"2","Qty":1}},{"id":"`+recID+`","fields":{"No":"3"}}]}`)))
+	for _, r := range got {
+		if fields(r)["No"] != "3" || fields(r)["Qty"] != 1.0 {
+			t.Errorf("answered %v", r)
+		}
+	}
+	batch := b.ok(remove("Orders", "", recID, recID))["records"].([]any)
+	if diff := cmp.Diff([]any{object{"id": recID, "deleted": true}, object{"id": recID, "deleted": true}}, batch); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTypecast_MakesChoicesAndLinkedRecords(t *testing.T) {
 	t.Parallel()
 	b := newBench(t).shop()
