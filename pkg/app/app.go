@@ -30,6 +30,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/idempotency"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
+	"github.com/pyairtable/pyairtable/pkg/migrate"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redis"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
@@ -151,7 +152,7 @@ func (a *App) Postgres(ctx context.Context, migrations fs.FS) (*pgxpool.Pool, er
 		return nil, fmt.Errorf("open the database (DATABASE_URL): %w", err)
 	}
 	a.onClose("postgres", func(context.Context) error { pool.Close(); return nil })
-	if err := postgres.Migrate(ctx, pool, a.Name, migrations); err != nil {
+	if err := migrate.Up(ctx, pool, a.Name, migrations); err != nil {
 		return nil, err
 	}
 	a.pool = pool

@@ -24,6 +24,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/localinfra"
+	"github.com/pyairtable/pyairtable/pkg/migrate"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
@@ -292,5 +293,5 @@ func (c *cluster) migrate(ctx context.Context, database, service string, migrati
 		return err
 	}
 	defer pool.Close()
-	return postgres.Migrate(ctx, pool, service, migrations)
+	return migrate.Up(ctx, pool, service, migrations)
 }

@@ -1,4 +1,4 @@
-// Package postgres opens pools, runs transactions and applies migrations.
+// Package postgres opens pools and runs transactions.
 //
 // SQL is written by hand with pgx; this package only holds what every
 // repository would otherwise repeat.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/pyairtable/pyairtable/pkg/postgres"
+	"github.com/pyairtable/pyairtable/pkg/migrate"
 )
 
 var update = flag.Bool("update", false, "record the checksums of new migrations")
@@ -21,12 +21,12 @@ func TestMigrations_AreNeverEdited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range append(dirs, filepath.Join(top(), "pkg", "postgres", "migrations")) {
+	for _, dir := range append(dirs, filepath.Join(top(), "pkg", "migrate", "migrations")) {
 		files := os.DirFS(dir)
 		if *update {
 			record(t, dir, files)
 		}
-		if err := postgres.CheckSums(files); err != nil {
+		if err := migrate.CheckSums(files); err != nil {
 			t.Errorf("%s:\n%v", dir, err)
 		}
 	}
@@ -34,9 +34,9 @@ func TestMigrations_AreNeverEdited(t *testing.T) {
 
 func record(t *testing.T, dir string, files fs.FS) {
 	t.Helper()
-	sums, err := postgres.Sums(files)
+	sums, err := migrate.Sums(files)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, postgres.SumsFile), sums, 0o644)
+		err = os.WriteFile(filepath.Join(dir, migrate.SumsFile), sums, 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)

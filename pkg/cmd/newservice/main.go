@@ -23,7 +23,7 @@ import (
 	"text/template"
 
 	"github.com/pyairtable/pyairtable/pkg/catalog"
-	"github.com/pyairtable/pyairtable/pkg/postgres"
+	"github.com/pyairtable/pyairtable/pkg/migrate"
 )
 
 //go:embed all:template
@@ -169,11 +169,11 @@ func write(top string, n names) error {
 
 // record writes the checksums that keep merged migrations from being edited.
 func record(migrations string) error {
-	sums, err := postgres.Sums(os.DirFS(migrations))
+	sums, err := migrate.Sums(os.DirFS(migrations))
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(migrations, postgres.SumsFile), sums, 0o644)
+	return os.WriteFile(filepath.Join(migrations, migrate.SumsFile), sums, 0o644)
 }
 
 // target is where a template's file goes.

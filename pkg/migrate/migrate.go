@@ -1,4 +1,6 @@
-package postgres
+// Package migrate brings a service's database to the newest schema: the tables of
+// the kit, of River and of the service.
+package migrate
 
 import (
 	"context"
@@ -30,17 +32,18 @@ const (
 	kitVersions     = "kit_migrations"
 	serviceVersions = "schema_migrations"
 	lockPoll        = 50 * time.Millisecond
+	closeWait       = 5 * time.Second
 	// ddlLockTimeout keeps a migration that waits for a busy table from
 	// stopping everybody who queues behind it.
 	ddlLockTimeout = "30s"
 )
 
-// Migrate brings the pool's database to the newest schema: the kit's tables,
+// Up brings the pool's database to the newest schema: the kit's tables,
 // River's, and those of the service, whose files are at the root of migrations
 // or in its folder "migrations" (nil: none). Replicas that start together wait
 // for each other until ctx ends. What a migration does is kept or undone as a
 // whole; the error names the file that failed and why.
-func Migrate(ctx context.Context, pool *pgxpool.Pool, service string, migrations fs.FS) error {
+func Up(ctx context.Context, pool *pgxpool.Pool, service string, migrations fs.FS) error {
 	err := withLock(ctx, pool.Config().ConnConfig, func() error {
 		if err := up(ctx, pool, kitMigrations, kitVersions); err != nil {
 			return fmt.Errorf("kit: %w", err)
@@ -69,7 +72,7 @@ func withLock(ctx context.Context, cfg *pgx.ConnConfig, fn func() error) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackWait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
 		defer cancel()
 		_ = conn.Close(ctx) // the session's end frees the lock
 	}()
