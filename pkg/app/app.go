@@ -227,7 +227,9 @@ func (a *App) Consumer(ctx context.Context) (*events.Consumer, error) {
 
 // Jobs starts the service's job queue. The database must be open.
 func (a *App) Jobs(workers *river.Workers, periodic ...*river.PeriodicJob) (*jobs.Client, error) {
-	client, err := jobs.New(a.pool, a.Log, jobs.Options{Workers: workers, Periodic: periodic, Metrics: a.Metrics})
+	client, err := jobs.New(a.pool, a.Log, jobs.Options{
+		Workers: workers, Periodic: periodic, Metrics: a.Metrics, StopTimeout: a.stopLimit * 3 / 4,
+	})
 	if err != nil {
 		return nil, err
 	}

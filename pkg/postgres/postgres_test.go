@@ -22,7 +22,7 @@ func sql(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte("-- 
 
 func TestInTx_KeepsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	pool := pgtest.New(t, "shop", fstest.MapFS{"0001_create_items.sql": sql("CREATE TABLE items (id int CONSTRAINT items_pkey PRIMARY KEY)")})
+	pool := pgtest.New(t, "shop", fstest.MapFS{"0001_create_items.sql": sql("CREATE TABLE items (id int CONSTRAINT items_pkey PRIMARY KEY);")})
 	insert := func(tx pgx.Tx, n int) error {
 		_, err := tx.Exec(context.Background(), `INSERT INTO items (id) VALUES ($1)`, n)
 		return err
