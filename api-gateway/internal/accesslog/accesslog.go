@@ -56,12 +56,31 @@ type Log struct {
 	buf   []byte
 	spare []byte
 	dates dateCache
+	users map[id.UserID]string // texts of ids, so that a line costs no allocation
+	orgs  map[id.TenantID]string
+}
+
+// textsMost bounds the texts that are kept.
+const textsMost = 4096
+
+// text is an id's text, from m if it is there. m is emptied when it is full.
+func text[T any](m map[id.ID[T]]string, i id.ID[T]) string {
+	s, ok := m[i]
+	if !ok {
+		if len(m) >= textsMost {
+			clear(m)
+		}
+		s = i.String()
+		m[i] = s
+	}
+	return s
 }
 
 // New returns a log that writes to out while Run runs.
 func New(out io.Writer, service string) *Log {
 	return &Log{
 		service: service, out: out, wake: make(chan struct{}, 1),
+		users: map[id.UserID]string{}, orgs: map[id.TenantID]string{},
 		buf: make([]byte, 0, flushAt+flushAt/2), spare: make([]byte, 0, flushAt+flushAt/2),
 	}
 }
@@ -153,8 +172,8 @@ func (l *Log) appendLine(b []byte, e *Entry) []byte {
 	b = field(b, "trace_id", e.Trace)
 	b = field(b, "ua", e.UserAgent)
 	if !e.User.IsZero() {
-		b = field(b, "tenant", e.Tenant.String())
-		b = field(b, "principal", e.User.String())
+		b = field(b, "tenant", text(l.orgs, e.Tenant))
+		b = field(b, "principal", text(l.users, e.User))
 	}
 	b = field(b, "upstream", e.Upstream)
 	b = field(b, "code", e.Code)

@@ -123,6 +123,8 @@ func (v *visit) fail(f fault, cause error) {
 	}
 	h := v.w.Header()
 	clear(h)
+	kind, body := f.body(v)
+	h.Set("Content-Type", kind)
 	v.Decorate(h)
 	if f.retryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(max(1, seconds(f.retryAfter)), 10))
@@ -136,8 +138,6 @@ func (v *visit) fail(f fault, cause error) {
 	if f.close {
 		h.Set("Connection", "close")
 	}
-	kind, body := f.body(v)
-	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	v.w.WriteHeader(f.status)

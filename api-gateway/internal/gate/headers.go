@@ -33,12 +33,21 @@ func (v *visit) Decorate(h http.Header) {
 		h["Ratelimit-Policy"] = v.rt.limits.policy
 	}
 	setAbsent(h, "X-Content-Type-Options", nosniff)
-	setAbsent(h, "X-Frame-Options", denyFrames)
-	setAbsent(h, "Referrer-Policy", noReferrer)
+	if !data(h) { // what a browser might show as a page
+		setAbsent(h, "X-Frame-Options", denyFrames)
+		setAbsent(h, "Referrer-Policy", noReferrer)
+	}
 	if v.origin.Proto == "https" {
 		h["Strict-Transport-Security"] = strictTLS
 	}
 	v.cors(h)
+}
+
+// data says whether the answer is of a kind that no browser shows as a page, given that
+// it must not guess.
+func data(h http.Header) bool {
+	kind := h["Content-Type"]
+	return len(kind) == 1 && (strings.HasPrefix(kind[0], "application/json") || strings.HasPrefix(kind[0], "application/problem+json"))
 }
 
 func setAbsent(h http.Header, k string, v []string) {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	readBuffer  = 8 << 10   // heads up to this size are parsed in place
+	readBuffer  = 8 << 10   // of a request under way; heads up to this size are parsed in place
+	writeBuffer = 16 << 10  // kept by a connection for its next request
 	headLimit   = 256 << 10 // bytes of an answer's head, interim answers included
 	idleMost    = 512       // idle connections kept per address
 	idleTimeout = 50 * time.Second
@@ -29,22 +30,51 @@ var (
 // conn is one connection to an address. It belongs to one goroutine at a time.
 type conn struct {
 	net.Conn
-	br     *bufio.Reader
-	out    []byte // the request's bytes, kept for its capacity
-	left   int64  // bytes that may still be read; guards the size of heads
-	got    bool   // a byte arrived since the request was begun
+	br     *bufio.Reader // nil while idle: many connections share few buffers
+	out    []byte        // the request's bytes, kept for its capacity
+	left   int64         // bytes that may still be read; guards the size of heads
+	got    bool          // a byte arrived since the request was begun
 	reused bool
 	idleAt time.Time
 
 	raw   syscall.RawConn
 	peek  func(fd uintptr) bool // allocated once
 	alive bool
-	abort func() // breaks reads and writes off; safe from another goroutine
+	abort func()      // breaks reads and writes off; safe from another goroutine
+	stop  func() bool // ends the watch over the client; nil while there is none
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
+
+// begin makes an idle connection ready for a request.
+func (c *conn) begin() {
+	c.got, c.left = false, headLimit
+	c.br = readers.Get().(*bufio.Reader)
+	c.br.Reset((*limited)(c))
+}
+
+// watch breaks the connection off when ctx ends.
+func (c *conn) watch(ctx context.Context) {
+	if c.stop == nil {
+		c.stop = context.AfterFunc(ctx, c.abort)
+	}
+}
+
+// end returns whether nothing is left that could disturb the next request.
+func (c *conn) end() bool {
+	clean := c.br.Buffered() == 0
+	c.br.Reset(nil)
+	readers.Put(c.br)
+	c.br = nil
+	if c.stop != nil {
+		clean = c.stop() && clean // an abort may still be under way
+		c.stop = nil
+	}
+	return clean
 }
 
 func newConn(nc net.Conn) *conn {
-	c := &conn{Conn: nc, left: headLimit}
-	c.br = bufio.NewReaderSize((*limited)(c), readBuffer)
+	c := &conn{Conn: nc}
 	c.abort = func() { _ = nc.SetDeadline(longAgo) }
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -82,9 +112,6 @@ func (c *conn) peekFD(fd uintptr) bool {
 
 // fresh says whether the other side still holds the connection, as far as can be known now.
 func (c *conn) fresh() bool {
-	if c.br.Buffered() > 0 {
-		return false
-	}
 	if c.raw == nil {
 		return true
 	}
@@ -112,7 +139,7 @@ func (p *pool) take(ctx context.Context, now time.Time, check, fresh bool) (*con
 		}
 		idle := now.Sub(c.idleAt)
 		if idle < idleTimeout && ((!check && idle < peekAfter) || c.fresh()) {
-			c.reused, c.got, c.left = true, false, headLimit
+			c.reused = true
 			return c, nil
 		}
 		_ = c.Close()
@@ -140,7 +167,7 @@ func (p *pool) pop() *conn {
 }
 
 func (p *pool) put(c *conn) {
-	if cap(c.out) > readBuffer {
+	if cap(c.out) > writeBuffer {
 		c.out = nil
 	}
 	c.idleAt = time.Now()

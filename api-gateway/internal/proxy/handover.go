@@ -132,6 +132,9 @@ func (t *carrier) RoundTrip(r *http.Request) (*http.Response, error) {
 		out := *r
 		u := *r.URL
 		out.URL, u.Host = &u, at.Host
+		if r.Body != nil {
+			out.Body = openBody{r.Body}
+		}
 		res, err := s.transport.RoundTrip(&out)
 		if err == nil {
 			at.ok()
@@ -148,6 +151,11 @@ func (t *carrier) RoundTrip(r *http.Request) (*http.Response, error) {
 		s.Retries.Add(1)
 	}
 }
+
+// openBody outlives a failed attempt, as Transport closes the body of each.
+type openBody struct{ io.Reader }
+
+func (openBody) Close() error { return nil }
 
 // ended settles a failed attempt and names its cause.
 func (t *carrier) ended(at attempt, j *journey, err error) error {

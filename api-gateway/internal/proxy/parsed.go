@@ -13,6 +13,7 @@ import (
 // passParsed reads the answer with net/http and passes it on: interim answers, chunked
 // bodies, trailers, HTTP/1.0, bodies that end with the connection.
 func (e *exchange) passParsed(c *conn, sent bool) (verdict, bool, error) {
+	e.wait(c)
 	res, err := e.finalAnswer(c)
 	if err != nil {
 		return done, false, broken(err)
@@ -29,15 +30,14 @@ func (e *exchange) passParsed(c *conn, sent bool) (verdict, bool, error) {
 	announced := announce(h, res)
 	e.begin(res.StatusCode, h)
 	if res.ContentLength != 0 && bodyAllowed(e.r.Method, res.StatusCode) {
-		if err := e.copyBody(c, res.Body, res.ContentLength, h); err != nil {
+		if err := e.copyParsed(c, res.Body, h); err != nil {
 			return done, false, err
 		}
 	}
-	// A known length was copied to the last byte; everything else was read to its end.
 	if len(res.Trailer) > 0 {
 		passTrailer(e.w, res, announced)
 	}
-	return done, sent && !res.Close && c.br.Buffered() == 0, nil
+	return done, sent && !res.Close, nil
 }
 
 func bodyAllowed(method string, status int) bool {

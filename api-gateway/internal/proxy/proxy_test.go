@@ -49,6 +49,7 @@ func serve(t *testing.T, s *Service, f Forward) *httptest.Server {
 		case errors.Is(res.Err, ErrTooLarge):
 			status = http.StatusRequestEntityTooLarge
 		}
+		w.Header().Set("Connection", "close")
 		http.Error(w, res.Err.Error(), status)
 	}))
 	t.Cleanup(srv.Close)
@@ -401,4 +402,429 @@ func TestServe_SendsOddRequestsAsReverseProxyDoes(t *testing.T) {
 			}
 		})
 	}
+}
+
+const ok2 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+func send(t *testing.T, srv *httptest.Server, method, path, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := srv.Client().Do(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s %s: read: %v", method, path, err)
+	}
+	return res, string(b)
+}
+
+func TestServe_StripsWhatClientsMakeUp(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"short", strings.Repeat("long", bodyMost)} { // both ways
+		up := scripted(t, func(int, int, *http.Request) (string, bool) { return ok2, false })
+		srv := serve(t, service(t, up.url()), Forward{ForwardedFor: "192.0.2.1", RequestID: "mine", ForwardedProto: "http", ForwardedHost: "example.com"})
+		send(t, srv, "POST", "/a", body, "X-User-Id", "u", "x-user-role", "admin", "X-User", "x", "X_User_Id", "u", "X-Tenant-Id", "t", "X_Tenant-ID", "t",
+			"X-Forwarded-For", "6.6.6.6", "X-Forwarded-Anything", "x", "Forwarded", "for=6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "theirs",
+			"X-Original-Url", "/internal", "X-Userland", "stays")
+		head, _, _ := strings.Cut(up.last(), "\r\n\r\n")
+		for _, bad := range []string{"6.6.6.6", "theirs", "admin", "Tenant", "/internal", "Anything", "X-User-", "X-User:", "X_"} {
+			if strings.Contains(head, bad) {
+				t.Errorf("%q reached the service:\n%s", bad, head)
+			}
+		}
+		for _, good := range []string{"X-Forwarded-For: 192.0.2.1", "X-Request-Id: mine", "X-Userland: stays", "X-Forwarded-Host: example.com"} {
+			if !strings.Contains(head, good) {
+				t.Errorf("%q did not reach the service:\n%s", good, head)
+			}
+		}
+	}
+}
+
+func TestServe_RepeatsSafeRequestsOnStaleConnections(t *testing.T) {
+	t.Parallel()
+	// Every connection answers once and is closed at the second request, without a word.
+	up := scripted(t, func(_, m int, _ *http.Request) (string, bool) {
+		if m == 1 {
+			return ok2, false
+		}
+		return "", true
+	})
+	s := service(t, up.url())
+	srv := serve(t, s, Forward{Replayable: true})
+	for range 3 {
+		if res, body := send(t, srv, "GET", "/a", ""); res.StatusCode != 200 || body != "ok" {
+			t.Fatalf("GET: %d %q", res.StatusCode, body)
+		}
+	}
+	if got := s.Stale.Load(); got != 2 {
+		t.Errorf("%d stale connections were noticed, want 2", got)
+	}
+	if res, _ := send(t, srv, "POST", "/a", "x"); res.StatusCode != http.StatusBadGateway {
+		t.Errorf("POST on a connection that closes without an answer: %d, want 502, since it may have been done", res.StatusCode)
+	}
+	send(t, srv, "GET", "/a", "")
+	if res, _ := send(t, srv, "POST", "/a", "x", "Idempotency-Key", "k"); res.StatusCode != 200 {
+		t.Errorf("POST with Idempotency-Key where that is honoured: %d, want 200", res.StatusCode)
+	}
+	if st := s.addresses[0].State(); st != Closed {
+		t.Errorf("stale connections opened the breaker")
+	}
+}
+
+func TestServe_NoticesClosedConnectionsBeforePosting(t *testing.T) {
+	t.Parallel()
+	closed := make(chan struct{}, 8)
+	up := scripted(t, func(int, int, *http.Request) (string, bool) {
+		closed <- struct{}{}
+		return ok2, true // closed right after the answer, which promised to stay
+	})
+	s := service(t, up.url())
+	srv := serve(t, s, Forward{})
+	for range 4 {
+		if res, _ := send(t, srv, "POST", "/a", "x"); res.StatusCode != 200 {
+			t.Fatalf("POST: %d", res.StatusCode)
+		}
+		<-closed
+		// Wait until the end of the connection can be seen on this side.
+		await(t, func() bool {
+			p := &s.addresses[0].pool
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(p.idle) == 0 || !p.idle[0].fresh()
+		})
+	}
+}
+
+func await(t *testing.T, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come about")
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func TestServe_OpensTheBreakerAndProbes(t *testing.T) {
+	t.Parallel()
+	var dead atomic.Bool
+	dead.Store(true)
+	up := scripted(t, func(int, int, *http.Request) (string, bool) {
+		if dead.Load() {
+			return "", true
+		}
+		return ok2, false
+	})
+	s := service(t, up.url())
+	srv := serve(t, s, Forward{})
+	for range breakerFailures {
+		if res, _ := send(t, srv, "POST", "/a", ""); res.StatusCode != http.StatusBadGateway {
+			t.Fatalf("broken service: %d, want 502", res.StatusCode)
+		}
+	}
+	n := up.conns.Load()
+	if res, _ := send(t, srv, "GET", "/a", ""); res.StatusCode != http.StatusServiceUnavailable || up.conns.Load() != n {
+		t.Errorf("open breaker: %d and %d further connections, want 503 and none", res.StatusCode, up.conns.Load()-n)
+	}
+	if st := s.addresses[0].State(); st != Open {
+		t.Errorf("state %v, want open", st)
+	}
+	dead.Store(false)
+	s.addresses[0].breaker.until.Store(time.Now().UnixNano()) // its rest is over
+	if res, _ := send(t, srv, "GET", "/a", ""); res.StatusCode != 200 || s.addresses[0].State() != Closed {
+		t.Errorf("probe: %d, state %v; want 200, closed", res.StatusCode, s.addresses[0].State())
+	}
+}
+
+func TestBreaker_LetsOneProbePass(t *testing.T) {
+	t.Parallel()
+	var b breaker
+	now := time.Now()
+	for range breakerFailures {
+		b.failure(now, false)
+	}
+	if ok, _ := b.allow(now); ok {
+		t.Fatal("an open breaker let a request pass")
+	}
+	later := now.Add(breakerMost)
+	var passed atomic.Int64
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			if ok, probe := b.allow(later); ok && probe {
+				passed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if passed.Load() != 1 {
+		t.Errorf("%d probes passed at once, want 1", passed.Load())
+	}
+	b.failure(later, true)
+	if b.state(later) != Open {
+		t.Error("a failed probe did not keep the breaker open")
+	}
+}
+
+func TestServe_TriesAnotherAddress(t *testing.T) {
+	t.Parallel()
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := "http://" + refused.Addr().String()
+	_ = refused.Close()
+	up := scripted(t, func(int, int, *http.Request) (string, bool) { return ok2, false })
+	for _, method := range []string{"GET", "POST", "DELETE"} {
+		srv := serve(t, service(t, gone, up.url()), Forward{})
+		for range 8 {
+			if res, _ := send(t, srv, method, "/a", ""); res.StatusCode != 200 {
+				t.Errorf("%s beside an address that refuses connections: %d", method, res.StatusCode)
+			}
+		}
+		// The same with a body that net/http carries.
+		if res, body := send(t, srv, "POST", "/a", strings.Repeat("x", 2*bodyMost)); res.StatusCode != 200 {
+			t.Errorf("long POST beside an address that refuses connections: %d %s", res.StatusCode, body)
+		}
+	}
+}
+
+func TestServe_RepeatsOnlySafeRequestsElsewhere(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Int64
+	bad := scripted(t, func(int, int, *http.Request) (string, bool) { broken.Add(1); return "", true })
+	busy := scripted(t, func(int, int, *http.Request) (string, bool) {
+		return "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy", false
+	})
+	good := scripted(t, func(int, int, *http.Request) (string, bool) { return ok2, false })
+
+	srv := serve(t, service(t, bad.url(), good.url()), Forward{})
+	for range 6 {
+		if res, _ := send(t, srv, "GET", "/a", ""); res.StatusCode != 200 {
+			t.Errorf("GET: %d, want the other address's 200", res.StatusCode)
+		}
+	}
+	srv = serve(t, service(t, bad.url(), good.url()), Forward{})
+	broken.Store(0)
+	lost := 0
+	for range 12 {
+		if res, _ := send(t, srv, "POST", "/a", "x"); res.StatusCode == http.StatusBadGateway {
+			lost++
+		}
+	}
+	if int64(lost) != broken.Load() {
+		t.Errorf("%d POSTs were broken off and %d failed: one was sent twice", broken.Load(), lost)
+	}
+	srv = serve(t, service(t, busy.url(), good.url()), Forward{})
+	for range 6 {
+		if res, _ := send(t, srv, "GET", "/a", ""); res.StatusCode != 200 {
+			t.Errorf("GET beside an address that is overloaded: %d", res.StatusCode)
+		}
+	}
+	srv = serve(t, service(t, busy.url()), Forward{})
+	if res, body := send(t, srv, "GET", "/a", ""); res.StatusCode != 503 || body != "busy" {
+		t.Errorf("only address overloaded: %d %q, want its own answer", res.StatusCode, body)
+	}
+}
+
+func TestServe_GivesUpInTime(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	up := scripted(t, func(int, int, *http.Request) (string, bool) { <-hang; return "", true })
+	defer close(hang)
+	srv := serve(t, service(t, up.url()), Forward{Timeout: 60 * time.Millisecond})
+	for _, body := range []string{"", strings.Repeat("x", 2*bodyMost)} {
+		began := time.Now()
+		if res, _ := send(t, srv, "POST", "/a", body); res.StatusCode != http.StatusGatewayTimeout {
+			t.Errorf("silent service: %d, want 504", res.StatusCode)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("took %v", took)
+		}
+	}
+}
+
+func TestServe_CancelsWhenTheClientLeaves(t *testing.T) {
+	t.Parallel()
+	cancelled := make(chan string, 4)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/stream" {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "data: 1\n\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+		cancelled <- r.URL.Path
+	}))
+	defer upstream.Close()
+	s := service(t, upstream.URL)
+	srv := serve(t, s, Forward{Timeout: time.Minute})
+	for _, path := range []string{"/wait", "/stream", "/long"} {
+		ctx, leave := context.WithCancel(t.Context())
+		var body io.Reader
+		if path == "/long" {
+			body = strings.NewReader(strings.Repeat("x", 2*bodyMost))
+		}
+		req, _ := http.NewRequestWithContext(ctx, "POST", srv.URL+path, body)
+		go func() {
+			before := time.After(50 * time.Millisecond)
+			<-before
+			leave()
+		}()
+		if res, err := srv.Client().Do(req); err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+		}
+		select {
+		case got := <-cancelled:
+			if got != path {
+				t.Errorf("%s was cancelled, want %s", got, path)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s went on after its client had left", path)
+		}
+	}
+	await(t, func() bool { return s.addresses[0].inFlight.Load() == 0 })
+	if s.addresses[0].Failures() != 0 {
+		t.Error("a client that left was held against the service")
+	}
+}
+
+func TestServe_StreamsWithoutDelay(t *testing.T) {
+	t.Parallel()
+	next := make(chan struct{})
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", r.URL.Query().Get("type"))
+		for i := range 3 {
+			_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
+			_ = http.NewResponseController(w).Flush()
+			<-next
+		}
+	}))
+	defer upstream.Close()
+	srv := serve(t, service(t, upstream.URL), Forward{})
+	for _, kind := range []string{"text/event-stream", "application/x-ndjson"} {
+		res, err := srv.Client().Get(srv.URL + "/?type=" + url.QueryEscape(kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		br := bufio.NewReader(res.Body)
+		for i := range 3 { // each arrives before the service goes on
+			line, err := br.ReadString('\n')
+			if err != nil || line != fmt.Sprintf("data: %d\n", i) {
+				t.Fatalf("%s: %q, %v", kind, line, err)
+			}
+			_, _ = br.ReadString('\n')
+			next <- struct{}{}
+		}
+		_ = res.Body.Close()
+	}
+}
+
+func TestServe_UpgradesAndEchoes(t *testing.T) {
+	t.Parallel()
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Sec-Websocket-Key") != "k" {
+			http.Error(w, "no upgrade", http.StatusBadRequest)
+			return
+		}
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: a\r\n\r\n")
+		_ = rw.Flush()
+		_, _ = io.Copy(c, rw)
+	}))
+	defer upstream.Close()
+	s := service(t, upstream.URL)
+	srv := serve(t, s, Forward{Timeout: 100 * time.Millisecond})
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n")
+	br := bufio.NewReader(c)
+	res, err := http.ReadResponse(br, nil)
+	if err != nil || res.StatusCode != 101 || res.Header.Get("Sec-Websocket-Accept") != "a" {
+		t.Fatalf("upgrade: %v %v", res, err)
+	}
+	for _, msg := range []string{"one\n", "two\n"} {
+		<-time.After(120 * time.Millisecond) // the route's time for an answer is over: the tunnel stays
+		_, _ = io.WriteString(c, msg)
+		if got, err := br.ReadString('\n'); got != msg {
+			t.Fatalf("echo %q, %v", got, err)
+		}
+	}
+	_ = c.Close()
+	await(t, func() bool { return s.addresses[0].inFlight.Load() == 0 })
+}
+
+func TestServe_BoundsBodies(t *testing.T) {
+	t.Parallel()
+	up := scripted(t, func(int, int, *http.Request) (string, bool) { return ok2, false })
+	for _, limit := range []int64{10, 100 << 10} {
+		srv := serve(t, service(t, up.url()), Forward{BodyLimit: limit})
+		addr := srv.Listener.Addr().String()
+		over := strings.Repeat("x", int(limit)+1)
+		for name, raw := range map[string]string{
+			"with a length": fmt.Sprintf("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(over), over),
+			"in chunks":     fmt.Sprintf("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(over), over),
+		} {
+			if got := exchangeRaw(t, addr, raw); !strings.HasPrefix(got, "HTTP/1.1 413") {
+				t.Errorf("limit %d, body %s: %.40q, want 413", limit, name, got)
+			}
+		}
+		if res, _ := send(t, srv, "POST", "/a", over[1:]); res.StatusCode != 200 {
+			t.Errorf("body as long as the limit: %d", res.StatusCode)
+		}
+	}
+}
+
+func TestServe_KeepsConnectionsApart(t *testing.T) {
+	t.Parallel()
+	// Many clients over few connections: nobody may get another's answer.
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		n := len(b) * 37 % 30000
+		if len(b)%3 == 0 {
+			w.Header().Set("Content-Length", fmt.Sprint(len(r.URL.Path)+n))
+		}
+		_, _ = io.WriteString(w, r.URL.Path+strings.Repeat("-", n))
+	}))
+	defer upstream.Close()
+	srv := serve(t, service(t, upstream.URL), Forward{})
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for j := range 40 {
+				path := fmt.Sprintf("/%d/%d", i, j)
+				res, err := http.Post(srv.URL+path, "text/plain", strings.NewReader(strings.Repeat("b", i*j*11)))
+				if err != nil {
+					t.Errorf("%s: %v", path, err)
+					return
+				}
+				b, err := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if err != nil || strings.TrimRight(string(b), "-") != path || len(b) != len(path)+(i*j*11)*37%30000 {
+					t.Errorf("%s got %.20q of %d bytes, %v", path, b, len(b), err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,10 @@ import (
 )
 
 const (
+	// unwatched is how long a service may take before the gateway begins to look whether the
+	// client is still there. Most answers come sooner, and watching is not free.
+	unwatched = 20 * time.Millisecond
+
 	bodyMost      = 64 << 10 // request bodies up to this size are read before a connection is taken
 	interimMost   = 8        // 1xx answers passed on before the service is taken for broken
 	writePatience = 60 * time.Second
@@ -84,7 +87,7 @@ func plainRequest(r *http.Request) bool {
 
 var (
 	bodies = sync.Pool{New: func() any { b := make([]byte, bodyMost); return &b }}
-	copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+	copies = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 )
 
 // readBody fills body from the client, who must keep sending. The read deadline is lifted
@@ -121,6 +124,8 @@ type exchange struct {
 	body  []byte
 	tried []*Address
 	res   Result
+
+	deadline time.Time // of the answer's head
 }
 
 // verdict is how an attempt ended, as far as the next step goes.
@@ -207,14 +212,15 @@ func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (ver
 		}
 		return unsent, fmt.Errorf("%w: %w", ErrUpstream, err)
 	}
-	_ = c.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, c.abort)
+	e.deadline = deadline
+	c.begin()
+	_ = c.SetReadDeadline(earlier(deadline, now.Add(unwatched)))
 	v, keep, err := e.over(c, at)
-	if !stop() {
-		keep = false // the abort may still be under way
-		if err != nil {
-			err = ErrClientGone
-		}
+	if !c.end() {
+		keep = false
+	}
+	if err != nil && ctx.Err() != nil {
+		err = ErrClientGone
 	}
 	if keep {
 		at.pool.put(c)
@@ -222,6 +228,13 @@ func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (ver
 		_ = c.Close()
 	}
 	return v, err
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // over runs the request over c. keep says whether the connection is good for another.
@@ -253,7 +266,7 @@ func (e *exchange) over(c *conn, at attempt) (v verdict, keep bool, err error) {
 			}
 			_, _ = c.br.Discard(head)
 			err = e.passPlain(c, p, h)
-			return done, err == nil && sent && c.br.Buffered() == 0, err
+			return done, err == nil && sent, err
 		}
 		clear(h)
 	}
@@ -268,15 +281,19 @@ func unsentOrStale(e *exchange, c *conn) verdict {
 	return unsent
 }
 
+// send writes the request. What fits into the socket's buffer, which the answered requests
+// before it have left empty, cannot block and needs no deadline.
 func (e *exchange) send(c *conn) (int, error) {
-	if len(e.body) == 0 {
-		return c.Write(c.out)
-	}
-	if len(c.out)+len(e.body) <= 16<<10 {
+	if len(c.out)+len(e.body) <= writeBuffer {
 		c.out = append(c.out, e.body...)
 		return c.Write(c.out)
 	}
+	c.watch(e.r.Context())
+	_ = c.SetWriteDeadline(e.deadline)
 	n, err := (&net.Buffers{c.out, e.body}).WriteTo(c.Conn)
+	if err == nil {
+		err = c.SetWriteDeadline(time.Time{})
+	}
 	return int(n), err
 }
 
@@ -286,7 +303,10 @@ func (e *exchange) awaitHead(c *conn) (int, error) {
 	seen := 0
 	for {
 		if _, err := c.br.Peek(seen + 1); err != nil {
-			return 0, err
+			if !e.patient(c, err) {
+				return 0, err
+			}
+			continue
 		}
 		n := c.br.Buffered()
 		b, _ := c.br.Peek(n)
@@ -297,6 +317,25 @@ func (e *exchange) awaitHead(c *conn) (int, error) {
 			return 0, nil
 		}
 		seen = n
+	}
+}
+
+// patient turns to watching the client when the unwatched time is over. It returns false
+// if err is another one.
+func (e *exchange) patient(c *conn, err error) bool {
+	if !timedOut(err) || c.stop != nil || !time.Now().Before(e.deadline) {
+		return false
+	}
+	e.wait(c)
+	return e.r.Context().Err() == nil
+}
+
+// wait lets the service take all the time of the route, and watches the client from now on.
+func (e *exchange) wait(c *conn) {
+	_ = c.SetReadDeadline(e.deadline)
+	c.watch(e.r.Context())
+	if e.r.Context().Err() != nil { // a deadline set after the abort has undone it
+		c.abort()
 	}
 }
 
@@ -333,22 +372,58 @@ func contains(list []*Address, a *Address) bool {
 func (e *exchange) passPlain(c *conn, p plainHead, h http.Header) error {
 	c.unlimited()
 	e.begin(p.status, h)
-	left := p.length
-	if left == 0 {
-		return nil
-	}
-	if n := min(left, int64(c.br.Buffered())); n > 0 {
-		b, _ := c.br.Peek(int(n))
+	return e.copyKnown(c, p.length, h)
+}
+
+// copyKnown copies a body of known length. What has arrived of it already is usually all
+// there is; a longer one travels in as few and large pieces as the service sends it in.
+func (e *exchange) copyKnown(c *conn, left int64, h http.Header) error {
+	if n := int64(c.br.Buffered()); n >= left {
+		b, _ := c.br.Peek(int(left))
 		if err := e.write(b); err != nil {
 			return err
 		}
-		_, _ = c.br.Discard(int(n))
-		left -= n
-	}
-	if left == 0 {
+		_, _ = c.br.Discard(int(left))
 		return nil
 	}
-	return e.copyBody(c, io.LimitReader(c.br, left), left, h)
+	buf := copies.Get().(*[]byte)
+	defer copies.Put(buf)
+	m := mover{e: e, c: c, silent: eventStream(h)}
+	for first := true; left > 0; first = false {
+		m.move()
+		room := (*buf)[:min(left, int64(len(*buf)))]
+		n, err := c.br.Read(room)
+		if first && err == nil && n < len(room) && !m.silent {
+			// That was what came along with the head; most of the rest follows at once.
+			var more int
+			more, err = c.br.Read(room[n:])
+			n += more
+		}
+		if n > 0 {
+			if werr := e.write(room[:n]); werr != nil {
+				return werr
+			}
+			left -= int64(n)
+		}
+		if err != nil && left > 0 {
+			return broken(unexpected(err))
+		}
+		if m.silent && c.br.Buffered() == 0 {
+			m.flush()
+		}
+	}
+	return nil
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func eventStream(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
 }
 
 func (e *exchange) begin(status int, h http.Header) {
@@ -376,54 +451,58 @@ func (e *exchange) write(b []byte) error {
 	return nil
 }
 
-// copyBody copies what the service sends until its end; left is the length, or -1. Both
-// deadlines move on with the body, and what has arrived is not held back while more is
-// awaited.
-func (e *exchange) copyBody(c *conn, body io.Reader, left int64, h http.Header) error {
+// copyParsed copies a body that net/http reads, to its end.
+func (e *exchange) copyParsed(c *conn, body io.Reader, h http.Header) error {
 	buf := copies.Get().(*[]byte)
 	defer copies.Put(buf)
-	rc := http.NewResponseController(e.w)
-	silent := strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
-	streaming := left < 0 || silent
-	var touched time.Time
+	m := mover{e: e, c: c, silent: eventStream(h)}
 	for {
-		if streaming && c.br.Buffered() == 0 {
-			_ = rc.Flush()
+		if c.br.Buffered() == 0 {
+			m.flush() // what has arrived is not held back while more is awaited
 		}
-		if now := time.Now(); now.Sub(touched) > touchEvery {
-			touched = now
-			_ = rc.SetWriteDeadline(now.Add(writePatience))
-			e.extend(c, now, silent)
-		}
+		m.move()
 		n, err := body.Read(*buf)
 		if n > 0 {
 			if werr := e.write((*buf)[:n]); werr != nil {
 				return werr
 			}
-			left -= int64(n)
 		}
 		switch {
-		case left == 0, err == io.EOF && left < 0:
+		case err == io.EOF:
 			return nil
 		case err != nil:
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return broken(err)
+			return broken(unexpected(err))
 		}
 	}
 }
 
-// extend gives the service more time to send. An event stream may be silent for as long
-// as its client listens. A deadline set after the abort would undo it, hence the check.
-func (e *exchange) extend(c *conn, now time.Time, silent bool) {
-	deadline := now.Add(max(e.f.Timeout, writePatience))
-	if silent {
+// mover moves both sides' deadlines on while a body passes. From its first move on the
+// client is watched.
+type mover struct {
+	e       *exchange
+	c       *conn
+	silent  bool // an event stream may be silent for as long as its client listens
+	touched time.Time
+}
+
+func (m *mover) flush() { _ = http.NewResponseController(m.e.w).Flush() }
+
+func (m *mover) move() {
+	now := time.Now()
+	if now.Sub(m.touched) < touchEvery && !m.touched.IsZero() {
+		return
+	}
+	m.touched = now
+	_ = http.NewResponseController(m.e.w).SetWriteDeadline(now.Add(writePatience))
+	deadline := now.Add(max(m.e.f.Timeout, writePatience))
+	if m.silent {
 		deadline = time.Time{}
 	}
-	_ = c.SetDeadline(deadline)
-	if e.r.Context().Err() != nil {
-		c.abort()
+	ctx := m.e.r.Context()
+	_ = m.c.SetReadDeadline(deadline)
+	m.c.watch(ctx)
+	if ctx.Err() != nil { // a deadline set after the abort has undone it
+		m.c.abort()
 	}
 }
 
