@@ -50,7 +50,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	var queue *jobs.Client // needs the workers, which need the repository
 	repo := repository.New(pool, box, func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 		return queue.Insert(ctx, tx, args)
-	}, services.AccessTTL)
+	}, services.AccessTTL, services.Clock)
 	mailer := services.LogMailer{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, services.NewMailWorker(repo, mailer, cfg.DevInbox, services.Clock))
@@ -82,6 +82,12 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 		KnownService: func(name string) bool { _, ok := catalog.Find(name); return ok },
 	})
 	a.Go("token uses", auth.NoteUses)
+
+	consumer, err := a.Consumer(ctx)
+	if err != nil {
+		return err
+	}
+	handlers.Listen(consumer, repo)
 
 	a.Router.Use(middleware.Device)
 	handlers.Register(a.API, handlers.Deps{

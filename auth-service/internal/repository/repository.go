@@ -33,12 +33,13 @@ type Repository struct {
 	box     *seal.Box
 	enqueue Enqueue
 	access  time.Duration // that an access token lives, and its revocation is remembered
+	now     func() time.Time
 }
 
 // New returns a repository on the pool. Mails are sent by the jobs that enqueue
 // inserts; access is the lifetime of an access token.
-func New(pool *pgxpool.Pool, box *seal.Box, enqueue Enqueue, access time.Duration) *Repository {
-	return &Repository{pool: pool, box: box, enqueue: enqueue, access: access}
+func New(pool *pgxpool.Pool, box *seal.Box, enqueue Enqueue, access time.Duration, now func() time.Time) *Repository {
+	return &Repository{pool: pool, box: box, enqueue: enqueue, access: access, now: now}
 }
 
 // Along is what is stored together with a change.

@@ -134,19 +134,6 @@ func insertIdentity(ctx context.Context, tx pgx.Tx, u models.User, i models.Iden
 	return nil
 }
 
-// DeleteUser forgets the account and everything that belongs to it. Access
-// tokens that are out stop working; an account that is gone already is fine.
-func (r *Repository) DeleteUser(ctx context.Context, tx pgx.Tx, tenant id.TenantID, user id.UserID, now time.Time) error {
-	tag, err := tx.Exec(ctx, `DELETE FROM users WHERE tenant_id = $1 AND id = $2`, tenant, user)
-	if err != nil {
-		return fmt.Errorf("delete user: %w", err)
-	}
-	if tag.RowsAffected() == 0 {
-		return nil
-	}
-	return revoke(ctx, tx, models.Revocation{Kind: models.RevokedUser, ID: user.String(), Until: now.Add(r.access)})
-}
-
 // KnowsNetwork reports whether the user has signed in from the network before.
 func (r *Repository) KnowsNetwork(ctx context.Context, tenant id.TenantID, user id.UserID, network string) (bool, error) {
 	var known bool
