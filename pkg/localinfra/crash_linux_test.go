@@ -191,7 +191,11 @@ func TestStart_UnwritableDirectorySaysWhatToDo(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may write anywhere")
 	}
-	_, err := StartRedis(t.Context(), Options{Dir: "/proc/pyairtable", Profile: Durable})
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	_, err := StartRedis(t.Context(), Options{Dir: filepath.Join(dir, "run"), Profile: Durable})
 	var p *Problem
 	if !errors.As(err, &p) {
 		t.Errorf("err = %v, want a Problem", err)

@@ -267,7 +267,9 @@ func (p *Postgres) settings() []string {
 			"dynamic_shared_memory_type=mmap") // in the data directory, which the guard removes
 	} else {
 		set = append(set, "fsync=on", "synchronous_commit=on", "full_page_writes=on",
-			"shared_buffers=128MB", "log_min_duration_statement=1s", "log_line_prefix=%m [%p] %q%u@%d ")
+			"shared_buffers=128MB", "log_line_prefix=%m [%p] %q%u@%d ",
+			"log_min_duration_statement=1s",
+			"log_error_verbosity=terse", "log_parameter_max_length=0") // no rows and no values: they are people's
 	}
 	return set
 }
