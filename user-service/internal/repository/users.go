@@ -74,9 +74,9 @@ func (r *Repository) List(ctx context.Context, c models.Caller, text string, aft
 	}
 	rows, err := r.pool.Query(ctx, `
 		SELECT `+memberColumns+` FROM `+from+` AND u.deleted_at IS NULL
-			AND ($5::uuid IS NULL OR `+key+` > $5) AND ($6 = '' OR u.search LIKE '%' || $6 || '%')
+			AND ($5::uuid IS NULL OR `+key+` > $5) AND u.search LIKE $6
 		ORDER BY `+key+` LIMIT $7`,
-		c.Tenant, c.User, c.SeesTenant(), c.Everyone, after, escape(models.Fold(text)), limit)
+		c.Tenant, c.User, c.SeesTenant(), c.Everyone, after, pattern(text), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
@@ -87,7 +87,7 @@ func (r *Repository) List(ctx context.Context, c models.Caller, text string, aft
 	return list, nil
 }
 
-// escape makes LIKE take the text literally.
-func escape(text string) string {
-	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
+// pattern makes LIKE look for the text, taken literally, anywhere and in any case.
+func pattern(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(models.Fold(text)) + "%"
 }
