@@ -30,6 +30,9 @@ import (
 	"github.com/pyairtable/pyairtable/api-gateway/internal/tokens"
 )
 
+// Service is api-gateway.
+var Service = app.Define(catalog.Gateway.Name, Wire)
+
 // Config is what can be set about the gateway.
 type Config = config.Config
 
