@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -51,7 +52,9 @@ type App struct {
 	Metrics  *prometheus.Registry
 	Tracer   *tracing.Tracer
 	Verifier *auth.Verifier
+	Revoked  *auth.Revocations // heard from Redis once that is open
 	Health   *health.Probe
+	Output   io.Writer // where the logs go; concurrent writes are safe
 
 	keys      auth.Keys
 	http      *metrics.HTTP
@@ -79,7 +82,7 @@ type closer struct {
 }
 
 // newApp binds the port and prepares everything that needs no connection.
-func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Logger) (*App, error) {
+func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Logger, out io.Writer) (*App, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(base.Host, fmt.Sprint(base.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("listen on port %d (%sPORT): %w", base.Port, config.Prefix(svc.Name), err)
@@ -90,7 +93,7 @@ func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Log
 	}
 	registry := metrics.New()
 	a := &App{
-		Name: svc.Name, Declared: svc, Base: base, Log: log, Metrics: registry, Tracer: tracer,
+		Name: svc.Name, Declared: svc, Base: base, Log: log, Output: out, Metrics: registry, Tracer: tracer,
 		Health: &health.Probe{}, listener: listener, stopLimit: base.StopTimeout,
 		http: metrics.NewHTTP(registry), rpc: rpc.NewMetrics(registry), Router: httpx.NewEngine(),
 	}
@@ -101,6 +104,8 @@ func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Log
 // identity prepares how this service verifies tokens and gets its own.
 func (a *App) identity() error {
 	a.tokens = newServiceTokens(a)
+	a.Revoked = auth.NewRevocations()
+	a.Revoked.Observe(a.Metrics)
 	jwks := auth.NewJWKS(a.Base.Addresses[catalog.Auth][0] + "/.well-known/jwks.json")
 	a.Go("jwks", jwks.Run)
 	a.VerifyWith(jwks)
@@ -111,7 +116,7 @@ func (a *App) identity() error {
 // auth-service publishes. Only auth-service calls it: it has them itself.
 func (a *App) VerifyWith(keys auth.Keys) {
 	a.keys = keys
-	a.Verifier = auth.NewVerifier(a.Base.Issuer, keys, nil)
+	a.Verifier = auth.NewVerifier(a.Base.Issuer, keys, a.Revoked.Revoked)
 	options := httpx.Options{
 		Service: a.Name, Title: a.Declared.Title, Log: a.Log, Verifier: a.Verifier, Metrics: a.http, Tracer: a.Tracer,
 	}
@@ -193,9 +198,16 @@ func (a *App) Redis(ctx context.Context) (goredis.UniversalClient, error) {
 		return nil, fmt.Errorf("open redis (REDIS_URL): %w", err)
 	}
 	a.redis = rdb
+	a.HearRevocations(rdb)
 	a.onClose("redis", func(context.Context) error { return rdb.Close() })
 	a.Health.Check("redis", func(ctx context.Context) error { return rdb.Ping(ctx).Err() })
 	return rdb, nil
+}
+
+// HearRevocations makes the service refuse tokens that auth-service has revoked.
+// Redis calls it; only a service that opens Redis in a way of its own must.
+func (a *App) HearRevocations(rdb goredis.UniversalClient) {
+	a.Go("revocations", func(ctx context.Context) error { return a.Revoked.Run(ctx, rdb) })
 }
 
 // Seal is the box of secrets at rest, under SEAL_KEYS.

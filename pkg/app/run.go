@@ -113,7 +113,7 @@ func run[C any](ctx context.Context, name string, wire Wire[C], o Options) error
 	if err != nil {
 		return err
 	}
-	a, err := newApp(ctx, svc, *base, log)
+	a, err := newApp(ctx, svc, *base, log, o.Log)
 	if err != nil {
 		return err
 	}
