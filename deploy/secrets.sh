@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 command -v openssl > /dev/null || { echo "openssl is needed to generate secrets" >&2; exit 1; }
 umask 077
 touch .env
+chmod 600 .env
 
 random() { openssl rand -hex "$1"; }
 value() { sed -n "s/^$1=//p" .env | tail -1; }
