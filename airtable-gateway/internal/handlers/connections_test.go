@@ -1,11 +1,14 @@
 package handlers_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -460,6 +463,41 @@ func TestSurface_ACreateWhoseAnswerWasLostIsNotCalledRetriable(t *testing.T) {
 	}
 	if r = anna.v0(t, "GET", "/v0/appFar/T", ""); r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" {
 		t.Errorf("list: %d %s", r.status, r.body)
+	}
+}
+
+func TestSurface_AClientThatLeavesIsNoErrorOfOurs(t *testing.T) {
+	t.Parallel()
+	far := newAccount(t, "appFar")
+	f := newFleet(t, far.URL)
+	anna := f.owner(t)
+	connect(t, anna, far.URL, accountToken)
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	far.answers(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server see the connection end
+		leave()
+		<-r.Context().Done()
+		close(left)
+	})
+	req, err := http.NewRequestWithContext(ctx, "POST", f.url+"/v0/appFar/T", strings.NewReader(`{"fields":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+anna.token)
+	if _, err := http.DefaultClient.Do(req); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v", err)
+	}
+	<-left // the call to the account ended with the client
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(f.logs.String(), `"code":"airtable_unavailable"`) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no line about it in %s", f.logs)
+		}
+		runtime.Gosched()
+	}
+	if strings.Contains(f.logs.String(), `"level":"error"`) {
+		t.Errorf("an error was logged: %s", f.logs)
 	}
 }
 

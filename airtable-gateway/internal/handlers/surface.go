@@ -35,8 +35,11 @@ func (s surface) serve(c *gin.Context) {
 	answer, err := s.answer(c, call)
 	if err != nil {
 		e := errs.From(err)
-		httpx.Note(c, e)
 		answer = refusal(c, call, e)
+		if e.Kind == errs.Internal && c.Request.Context().Err() != nil { // a client that left is no fault of ours
+			e = airtableapi.ErrUpstreamAway.Because(err)
+		}
+		httpx.Note(c, e)
 	}
 	write(c.Writer, answer)
 }

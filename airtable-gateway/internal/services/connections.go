@@ -210,8 +210,11 @@ func (s *Connections) Local(ctx context.Context, tenant id.TenantID) (models.Con
 	}
 	c = models.NewConnection(tenant, models.LocalConnection, defaultName, s.now())
 	err = s.repo.CreateConnection(ctx, c, tell(ctx, airtableapi.ConnectionCreated, c, id.UserID{}))
-	if errors.Is(err, repository.ErrLocalExists) { // another call was faster
+	switch {
+	case errors.Is(err, repository.ErrLocalExists): // another call was faster
 		return s.repo.LocalConnection(ctx, tenant)
+	case errors.Is(err, repository.ErrTooManyConnections):
+		return c, airtableapi.ErrTooManyConnections
 	}
 	return c, err
 }

@@ -108,7 +108,7 @@ var (
 		Name: "loadAirtableDemo", Method: "POST", Path: base + "/demo", Timeout: upstreamTimeout,
 		Summary:     "Give the tenant the demo base",
 		Description: "World Atlas: continents, countries, languages, currencies and cities from GeoNames (CC BY 4.0). A second call finds the base of the first.",
-		Errors:      []*errs.Error{ErrAdminsOnly},
+		Errors:      []*errs.Error{ErrAdminsOnly, ErrTooManyConnections},
 	}
 )
 
