@@ -16,6 +16,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
+	"github.com/pyairtable/pyairtable/pkg/httpx"
 	kitredis "github.com/pyairtable/pyairtable/pkg/redis"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 
@@ -75,8 +76,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 // serve replaces the kit's router, whose chain is made for handlers, by one whose only
 // routes are the gateway's; probes and metrics stay the kit's.
 func serve(a *app.App, g *gate.Gate, docs *apidocs.Docs) error {
-	kit, router := a.Router, gin.New()
-	_ = router.SetTrustedProxies(nil)
+	kit, router := a.Router, httpx.NewEngine()
 	for _, path := range []string{"/health", "/ready", "/metrics"} {
 		router.GET(path, gin.WrapH(kit))
 	}

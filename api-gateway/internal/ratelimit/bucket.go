@@ -79,6 +79,7 @@ func (k Key) String() string { return fmt.Sprintf("%016x%016x", k.hi, k.lo) }
 const (
 	shardCount = 64
 	shardMost  = 4096 // clients in memory: 64 * 4096
+	sweepEvery = time.Second
 )
 
 // bucket is one client's state.
@@ -92,7 +93,7 @@ type shard struct {
 	mu      sync.Mutex
 	buckets map[Key]bucket
 	touched []Key // with unsent requests
-	_       [40]byte
+	swept   int64 // when all buckets were last looked through
 }
 
 // Limiter keeps the limit of one class. It is safe for concurrent use.
@@ -164,9 +165,12 @@ func (l *Limiter) decide(ok bool, full, now int64) Decision {
 // makeRoom forgets full buckets, which loses nothing. If there are none, it forgets the
 // fullest among a few, which lets that client off lightly rather than growing for ever.
 func (s *shard) makeRoom(now int64) {
-	for k, b := range s.buckets {
-		if b.full <= now && !b.queued {
-			delete(s.buckets, k)
+	if now-s.swept > int64(sweepEvery) { // a flood of new clients must not cost a sweep each
+		s.swept = now
+		for k, b := range s.buckets {
+			if b.full <= now && !b.queued {
+				delete(s.buckets, k)
+			}
 		}
 	}
 	for len(s.buckets) >= shardMost {

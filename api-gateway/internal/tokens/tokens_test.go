@@ -1,0 +1,353 @@
+package tokens
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/redistest"
+)
+
+// signer is auth-service as far as these tests go.
+type signer struct {
+	key  ed25519.PrivateKey
+	kid  string
+	gen  atomic.Uint64
+	asks atomic.Int64
+}
+
+func newSigner(t *testing.T) *signer {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &signer{key: key, kid: "k1"}
+}
+
+func (s *signer) Key(_ context.Context, kid string) (ed25519.PublicKey, error) {
+	s.asks.Add(1)
+	if kid != s.kid {
+		return nil, auth.ErrUnknownKey
+	}
+	return s.key.Public().(ed25519.PublicKey), nil
+}
+
+func (s *signer) Generation() uint64 { return s.gen.Load() }
+
+type claim func(*auth.Claims)
+
+func (s *signer) sign(t *testing.T, more ...claim) string {
+	t.Helper()
+	now := time.Now()
+	c := auth.Claims{RegisteredClaims: jwt.RegisteredClaims{
+		Issuer: "test", Audience: jwt.ClaimStrings{auth.AudienceUser}, Subject: id.New[id.User]().String(),
+		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(15 * time.Minute)),
+	}, Tenant: id.New[id.Tenant]().String(), Session: id.New[id.Session]().String(), Scope: "*"}
+	for _, f := range more {
+		f(&c)
+	}
+	tok := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
+	tok.Header["kid"] = s.kid
+	out, err := tok.SignedString(s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (s *signer) checker(exchange Exchange, r *Revocations) *Checker {
+	if r == nil {
+		return NewChecker(auth.NewVerifier("test", s, nil), exchange, func() bool { return true })
+	}
+	return NewChecker(auth.NewVerifier("test", s, r.Revoked), exchange, r.Live)
+}
+
+func TestCheck_Tokens(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	c := s.checker(nil, nil)
+	good := "Bearer " + s.sign(t)
+	if who, header, err := c.Check(t.Context(), good); err != nil || who.IsZero() || header != good {
+		t.Errorf("good token: %v %v", who, err)
+	}
+	if who, header, err := c.Check(t.Context(), ""); err != nil || !who.IsZero() || header != "" {
+		t.Errorf("no token: %v %q %v", who, header, err)
+	}
+	other := newSigner(t)
+	for name, header := range map[string]string{
+		"another scheme":  "Basic dTpw",
+		"empty":           "Bearer ",
+		"garbage":         "Bearer x.y.z",
+		"another key":     "Bearer " + other.sign(t),
+		"expired":         "Bearer " + s.sign(t, func(c *auth.Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(-time.Minute)) }),
+		"service's token": "Bearer " + s.sign(t, func(c *auth.Claims) { c.Subject, c.Audience = "service:x", jwt.ClaimStrings{auth.AudienceService} }),
+		"endless":         "Bearer " + strings.Repeat("x", 1<<20),
+	} {
+		if _, _, err := c.Check(t.Context(), header); !errors.Is(err, errs.ErrUnauthenticated) {
+			t.Errorf("%s: %v, want unauthenticated", name, err)
+		}
+	}
+	other.kid = "nobody's"
+	if _, _, err := c.Check(t.Context(), "Bearer "+other.sign(t)); !errors.Is(err, errs.ErrUnauthenticated) {
+		t.Errorf("unknown kid: %v, want unauthenticated", err)
+	}
+}
+
+func TestCheck_VerifiesAgainAfterAKeyChange(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	c := s.checker(nil, nil)
+	header := "Bearer " + s.sign(t)
+	for range 3 {
+		if _, _, err := c.Check(t.Context(), header); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.asks.Load() != 1 {
+		t.Errorf("a known token was verified %d times", s.asks.Load())
+	}
+	s.kid = "k2"
+	s.gen.Add(1)
+	if _, _, err := c.Check(t.Context(), header); !errors.Is(err, errs.ErrUnauthenticated) {
+		t.Errorf("token of a withdrawn key: %v", err)
+	}
+}
+
+const aPAT = "patABCDEFGHIJKLMN.0123456789abcdef"
+
+func TestPAT_IsExchangedOnceForAll(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	answer := s.sign(t, func(c *auth.Claims) { c.PAT = "p1" })
+	var calls atomic.Int64
+	release := make(chan struct{})
+	c := s.checker(func(_ context.Context, token string) (string, error) {
+		if token != aPAT {
+			t.Errorf("exchanged %q", token)
+		}
+		calls.Add(1)
+		<-release
+		return answer, nil
+	}, nil)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if i == 0 {
+				cancel() // who leaves takes nothing from the others
+			}
+			who, header, err := c.Check(ctx, "Bearer "+aPAT)
+			if i > 0 && (err != nil || who.PAT != "p1" || header != "Bearer "+answer) {
+				t.Errorf("%v %v", who, err)
+			}
+		})
+	}
+	for calls.Load() == 0 {
+		<-time.After(time.Millisecond)
+	}
+	close(release)
+	wg.Wait()
+	for range 5 {
+		_, _, _ = c.Check(t.Context(), "Bearer "+aPAT)
+	}
+	if calls.Load() != 1 {
+		t.Errorf("auth-service was asked %d times", calls.Load())
+	}
+}
+
+func TestPAT_RefusalsAndOutages(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	var calls atomic.Int64
+	var answer atomic.Value
+	answer.Store(errs.New(errs.Unauthenticated, "bad_token", "No."))
+	c := s.checker(func(context.Context, string) (string, error) {
+		calls.Add(1)
+		return "", answer.Load().(*errs.Error)
+	}, nil)
+	for range 3 {
+		if _, _, err := c.Check(t.Context(), "Bearer "+aPAT); !errors.Is(err, errs.ErrUnauthenticated) {
+			t.Errorf("unknown token: %v", err)
+		}
+	}
+	if calls.Load() != 1 {
+		t.Errorf("auth-service was asked %d times about an unknown token", calls.Load())
+	}
+	answer.Store(errs.ErrUnavailable)
+	for range 2 {
+		if _, _, err := c.Check(t.Context(), "Bearer patother.1"); !errors.Is(err, errs.ErrUnavailable) {
+			t.Errorf("auth-service away: %v, want unavailable", err)
+		}
+	}
+	for i := range 20_000 {
+		c.put(hash{byte(i), byte(i >> 8), byte(i >> 16)}, pat{asked: time.Now()})
+	}
+	n := 0
+	for i := range c.shards {
+		n += len(c.shards[i].pats)
+	}
+	if n > patShards*patShardMost {
+		t.Errorf("%d tokens in memory", n)
+	}
+}
+
+func TestPAT_SurvivesAuthServiceButNotItsOwnEnd(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	good := s.sign(t, func(c *auth.Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(10 * time.Second)) }) // due for renewal
+	var away atomic.Bool
+	var calls atomic.Int64
+	c := s.checker(func(context.Context, string) (string, error) {
+		calls.Add(1)
+		if away.Load() {
+			return "", errs.ErrUnavailable
+		}
+		return good, nil
+	}, nil)
+	if _, _, err := c.Check(t.Context(), "Bearer "+aPAT); err != nil {
+		t.Fatal(err)
+	}
+	away.Store(true)
+	if _, _, err := c.Check(t.Context(), "Bearer "+aPAT); err != nil || calls.Load() != 2 {
+		t.Errorf("auth-service away while the JWT holds: %v after %d calls", err, calls.Load())
+	}
+}
+
+// announce is what auth-service does on a revocation.
+func announce(t *testing.T, rdb redis.UniversalClient, kind, value string, publish bool) {
+	t.Helper()
+	until := time.Now().Add(time.Minute).Unix()
+	if err := rdb.ZAdd(t.Context(), Set, redis.Z{Score: float64(until), Member: kind + ":" + value}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if publish {
+		b, _ := json.Marshal(map[string]any{kind: value, "until": until})
+		if err := rdb.Publish(t.Context(), Channel, b).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func listen(t *testing.T, rdb redis.UniversalClient) *Revocations {
+	t.Helper()
+	r := NewRevocations(rdb)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	await(t, 10*time.Second, "the subscription", r.Live)
+	return r
+}
+
+func await(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !done() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come about in %v", what, limit)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.OwnServer(t).Client(t) // a channel is shared by all databases of a server
+	r := listen(t, rdb)
+	s := newSigner(t)
+	c := s.checker(func(context.Context, string) (string, error) {
+		return s.sign(t, func(c *auth.Claims) { c.PAT = "01900000-0000-7000-8000-00000000000a" }), nil
+	}, r)
+	session, user := id.New[id.Session]().String(), id.New[id.User]().String()
+	for kind, header := range map[string]string{
+		"sid " + session: "Bearer " + s.sign(t, func(c *auth.Claims) { c.Session = session }),
+		"user " + user:   "Bearer " + s.sign(t, func(c *auth.Claims) { c.Subject = user }),
+		"pat 01900000-0000-7000-8000-00000000000a": "Bearer " + aPAT,
+	} {
+		if _, _, err := c.Check(t.Context(), header); err != nil {
+			t.Fatalf("%s before: %v", kind, err)
+		}
+		k, v, _ := strings.Cut(kind, " ")
+		announce(t, rdb, k, v, true)
+		await(t, time.Second, "revocation of "+kind, func() bool {
+			_, _, err := c.Check(t.Context(), header)
+			return errors.Is(err, errs.ErrUnauthenticated)
+		})
+	}
+	if _, _, err := c.Check(t.Context(), "Bearer "+s.sign(t)); err != nil {
+		t.Errorf("somebody else's token: %v", err)
+	}
+}
+
+func TestRevocation_AnnouncedDuringAGapIsFound(t *testing.T) {
+	t.Parallel()
+	srv := redistest.OwnDurableServer(t)
+	rdb := srv.Client(t)
+	r := listen(t, rdb)
+	before, during := id.New[id.Session](), id.New[id.Session]()
+	announce(t, rdb, "sid", before.String(), true)
+	await(t, time.Second, "the first", func() bool { return r.Revoked(auth.Principal{SessionID: before}) })
+	if err := srv.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, 10*time.Second, "noticing that Redis is away", func() bool { return !r.Live() })
+	if !r.Revoked(auth.Principal{SessionID: before}) {
+		t.Error("a revocation was forgotten while Redis was away")
+	}
+	if err := srv.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Stored, but announced while nobody may have listened.
+	await(t, 10*time.Second, "writing to Redis again", func() bool {
+		return rdb.ZAdd(t.Context(), Set, redis.Z{Score: float64(time.Now().Add(time.Minute).Unix()), Member: "sid:" + during.String()}).Err() == nil
+	})
+	await(t, pollEvery+10*time.Second, "the one of the gap", func() bool { return r.Revoked(auth.Principal{SessionID: during}) })
+}
+
+func TestRevocation_EndsWithTheTokens(t *testing.T) {
+	t.Parallel()
+	r := NewRevocations(nil)
+	session := id.New[id.Session]()
+	r.add("sid:"+session.String(), time.Now().Add(time.Minute).Unix())
+	r.add("sid:nonsense", time.Now().Add(time.Minute).Unix())
+	r.add("unknown:x", time.Now().Add(time.Minute).Unix())
+	r.add("pat:past", time.Now().Add(-time.Minute).Unix())
+	r.hear(`{"sid":`)
+	r.hear(fmt.Sprintf(`{"pat":"p","until":%d}`, time.Now().Add(time.Minute).Unix()))
+	if r.Len() != 2 || !r.Revoked(auth.Principal{PAT: "p"}) || r.Revoked(auth.Principal{}) {
+		t.Errorf("%d entries", r.Len())
+	}
+	r.forgetExpired(time.Now().Add(time.Hour).Unix())
+	if r.Len() != 0 || r.Revoked(auth.Principal{SessionID: session}) {
+		t.Error("what is over was not forgotten")
+	}
+}
+
+func TestPAT_IsAskedAboutMoreOftenWhileDeaf(t *testing.T) {
+	t.Parallel()
+	c := NewChecker(nil, nil, func() bool { return false })
+	now := time.Now()
+	p := pat{header: "Bearer x", until: now.Add(time.Hour), asked: now.Add(-keepDeaf - time.Second)}
+	if c.current(p, now) {
+		t.Error("an exchange of long ago is trusted though nothing of its revocation could be heard")
+	}
+	c.heard = func() bool { return true }
+	if !c.current(p, now) {
+		t.Error("it is not trusted though revocations are heard")
+	}
+}
