@@ -48,7 +48,7 @@ func serverAccount() (account, error) {
 
 // command returns the command as this account, with a directory that it may enter.
 func (a account) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(name, args...) //nolint:noctx // a server lives longer than the call that starts it
 	cmd.Dir, cmd.Env = "/", serverEnv()
 	if a.other {
 		cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -238,7 +238,7 @@ func TestLock_IsFreeOnceItsHolderIsGone(t *testing.T) {
 func TestRedis_WithoutAProgramIsTheStandInAndSaysSo(t *testing.T) {
 	t.Parallel()
 	var said strings.Builder
-	r, err := newRedis(Options{Profile: Ephemeral, Say: func(s string) { said.WriteString(s) }})
+	r, err := newRedis(t.Context(), Options{Profile: Ephemeral, Say: func(s string) { said.WriteString(s) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func Databases(ctx context.Context, adminURL string, databases []Database) error
 	if err != nil {
 		return fmt.Errorf("connect to make the databases: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(databasesLock)); err != nil {
 		return fmt.Errorf("lock to make the databases: %w", err)
 	}

@@ -13,5 +13,5 @@ func FreeBytes(path string) (uint64, error) {
 	if err := syscall.Statfs(path, &s); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", path, err)
 	}
-	return uint64(s.Bavail) * uint64(s.Bsize), nil
+	return s.Bavail * uint64(s.Bsize), nil
 }

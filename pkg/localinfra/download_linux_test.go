@@ -95,7 +95,7 @@ func TestPostgresFor_DataOfAMissingReleaseSaysWhatToDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = a.postgresFor(9999, Options{Dir: t.TempDir(), Install: true})
+	_, err = a.postgresFor(t.Context(), 9999, Options{Dir: t.TempDir(), Install: true})
 	if err == nil || !strings.Contains(err.Error(), "install PostgreSQL 9999 again") {
 		t.Errorf("err = %v, want what to install", err)
 	}

@@ -2,6 +2,7 @@ package localinfra
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -89,7 +90,7 @@ func (a account) try(dir string) (Binaries, bool) {
 
 // postgresFor returns a server for a data directory of the given major version, or for
 // a new one if it is 0, installing one if that is allowed and none is there.
-func (a account) postgresFor(major int, o Options) (Binaries, error) {
+func (a account) postgresFor(ctx context.Context, major int, o Options) (Binaries, error) {
 	downloads := a.downloadDir(o)
 	homes := append(slices.Clone(postgresHomes), filepath.Join(downloads, "*", "bin"))
 	pick := func() (Binaries, bool) {
@@ -116,7 +117,7 @@ func (a account) postgresFor(major int, o Options) (Binaries, error) {
 	if !o.Install {
 		return Binaries{}, missing
 	}
-	if err := install(postgresPackages, o); err != nil {
+	if err := install(ctx, postgresPackages, o); err != nil {
 		missing.Err = err
 	} else if b, ok := pick(); ok {
 		return b, nil

@@ -2,6 +2,7 @@ package localinfra
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
@@ -44,7 +46,7 @@ var managers = []manager{
 }
 
 // install installs the first of the packages that the machine's package manager has.
-func install(p packages, o Options) error {
+func install(ctx context.Context, p packages, o Options) error {
 	for _, m := range managers {
 		path, err := exec.LookPath(m.name)
 		if err != nil {
@@ -52,26 +54,26 @@ func install(p packages, o Options) error {
 		}
 		argv := []string{path}
 		if m.root && os.Geteuid() != 0 {
-			if exec.Command("sudo", "-n", "true").Run() != nil {
+			if exec.CommandContext(ctx, "sudo", "-n", "true").Run() != nil {
 				return fmt.Errorf("%s needs root, and sudo a password", m.name)
 			}
 			argv = []string{"sudo", "-n", path}
 		}
-		return m.run(argv, p[m.name], o)
+		return m.run(ctx, argv, p[m.name], o)
 	}
 	return errors.New("no package manager that this program knows")
 }
 
-func (m manager) run(argv, names []string, o Options) error {
+func (m manager) run(ctx context.Context, argv, names []string, o Options) error {
 	o.say("installing %s with %s", names[0], m.name)
 	var failures []error
 	if m.refresh != nil {
-		if err := runInstaller(append(slices.Clone(argv), m.refresh...)); err != nil {
+		if err := runInstaller(ctx, append(slices.Clone(argv), m.refresh...)); err != nil {
 			failures = append(failures, err) // old lists may still do
 		}
 	}
 	for _, name := range names {
-		err := runInstaller(slices.Concat(argv, m.install, []string{name}))
+		err := runInstaller(ctx, slices.Concat(argv, m.install, []string{name}))
 		if err == nil {
 			return nil
 		}
@@ -80,8 +82,11 @@ func (m manager) run(argv, names []string, o Options) error {
 	return errors.Join(failures...)
 }
 
-func runInstaller(argv []string) error {
-	cmd := exec.Command(argv[0], argv[1:]...)
+// runInstaller runs the command. When ctx ends it is asked to stop, not killed: it may
+// be in the middle of a change.
+func runInstaller(ctx context.Context, argv []string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -122,7 +127,7 @@ func (a account) download(dir string, o Options) error {
 	if err != nil {
 		return FileProblem(os.TempDir(), err)
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return FileProblem(home, err)
 	}

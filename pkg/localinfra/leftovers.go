@@ -26,7 +26,7 @@ func RemoveData(dir string) error {
 		if err != nil {
 			return err
 		}
-		defer lock.Unlock()
+		defer func() { _ = lock.Unlock() }()
 	}
 	var errs []error
 	if home := postgresHome(dir); home != filepath.Join(dir, "postgres") {

@@ -34,15 +34,15 @@ func Lock(path string) (*FileLock, error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid := readNumber(path)
-		f.Close()
+		_ = f.Close()
 		return nil, &Held{Path: path, Pid: pid}
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n"), f.Sync()); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, FileProblem(path, err)
 	}
 	return &FileLock{f: f}, nil
@@ -63,7 +63,7 @@ func Holder(path string) (int, error) {
 	if err != nil {
 		return 0, FileProblem(path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return readNumber(path), nil

@@ -47,7 +47,7 @@ type Postgres struct {
 // on the same data is stopped first. It returns a *Problem where a person can help:
 // no server to be found, a full or closed disk, a directory in use by another process.
 func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
-	p, err := newPostgres(o)
+	p, err := newPostgres(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 }
 
 // newPostgres finds the program, the account and the directories.
-func newPostgres(o Options) (*Postgres, error) {
+func newPostgres(ctx context.Context, o Options) (*Postgres, error) {
 	if o.Dir == "" && o.Profile == Durable {
 		return nil, errors.New("a durable PostgreSQL needs a directory")
 	}
@@ -78,7 +78,7 @@ func newPostgres(o Options) (*Postgres, error) {
 		return nil, err
 	}
 	if p.temporary {
-		if p.bin, err = p.account.postgresFor(0, o); err != nil {
+		if p.bin, err = p.account.postgresFor(ctx, 0, o); err != nil {
 			return nil, err
 		}
 		if p.home, err = p.account.ephemeralDir("postgres"); err != nil {
@@ -86,7 +86,7 @@ func newPostgres(o Options) (*Postgres, error) {
 		}
 		p.password = newPassword()
 		p.log, p.portFile = filepath.Join(p.home, "log"), filepath.Join(p.home, "port")
-	} else if err := p.settle(); err != nil {
+	} else if err := p.settle(ctx); err != nil {
 		return nil, errors.Join(err, p.discard())
 	}
 	p.Dir, p.Version = filepath.Join(p.home, "data"), p.bin.Version
@@ -112,7 +112,7 @@ func accountOf(dir string) (account, error) {
 
 // settle takes the lock on a directory that is kept, and finds the home of the data in
 // it, the password, and the program that fits the data.
-func (p *Postgres) settle() error {
+func (p *Postgres) settle(ctx context.Context) error {
 	dir := p.opts.Dir
 	// Root's server runs as another user, who must be able to walk through.
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -131,7 +131,7 @@ func (p *Postgres) settle() error {
 		return err
 	}
 	major := readNumber(filepath.Join(p.home, "data", "PG_VERSION"))
-	if p.bin, err = p.account.postgresFor(major, p.opts); err != nil {
+	if p.bin, err = p.account.postgresFor(ctx, major, p.opts); err != nil {
 		return err
 	}
 	p.password, err = rememberedPassword(filepath.Join(dir, "postgres.password"), major != 0)
@@ -193,7 +193,7 @@ func (p *Postgres) takeOver(ctx context.Context) error {
 	}
 	p.opts.say("stopping the PostgreSQL (process %d) that a killed run left", pid)
 	left := &process{pid: pid}
-	if err := left.stop(ctx, stopLimit, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL); err != nil {
+	if err := left.stop(ctx, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL); err != nil {
 		return &Problem{What: "a PostgreSQL of a killed run still works on " + p.Dir, Do: fmt.Sprintf("end it: kill %d", pid), Err: err}
 	}
 	return nil
@@ -213,7 +213,7 @@ func (p *Postgres) initialise(ctx context.Context) error {
 	if err := os.WriteFile(secret, []byte(p.password+"\n"), 0o600); err != nil {
 		return FileProblem(secret, err)
 	}
-	defer os.Remove(secret)
+	defer func() { _ = os.Remove(secret) }()
 	if err := p.account.own(secret); err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func (p *Postgres) run(ctx context.Context, port int) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	cmd := p.account.command(p.bin.postgres(), "-D", p.Dir, "-p", strconv.Itoa(port))
 	for _, s := range p.settings() {
 		cmd.Args = append(cmd.Args, "-c", s)
@@ -414,7 +414,7 @@ func (p *Postgres) end(ctx context.Context, signals ...syscall.Signal) error {
 	if p.proc == nil {
 		return nil
 	}
-	err := p.proc.stop(ctx, stopLimit, signals...)
+	err := p.proc.stop(ctx, signals...)
 	if err == nil && p.release != nil {
 		p.release()
 		p.release = nil
@@ -450,7 +450,7 @@ func openLog(path string) (f *os.File, end int64, err error) {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, 0, fmt.Errorf("size of %s: %w", path, err)
 	}
 	return f, info.Size(), nil

@@ -81,9 +81,10 @@ func (p *process) wait(ctx context.Context) error {
 	return poll(ctx, func() (bool, error) { return !p.alive(), nil })
 }
 
-// stop sends the signals one after the other, each with its patience, until the
-// process is gone. The last one should be SIGKILL.
-func (p *process) stop(ctx context.Context, patience time.Duration, signals ...syscall.Signal) error {
+// stop sends the signals one after the other, giving each its time, until the process
+// is gone. The last one should be SIGKILL.
+func (p *process) stop(ctx context.Context, signals ...syscall.Signal) error {
+	patience := stopLimit
 	for _, s := range signals {
 		if !p.alive() {
 			return nil
@@ -160,12 +161,13 @@ rm -rf "$3"`
 	if err != nil {
 		return nil, fmt.Errorf("guard of %s: %w", dir, err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
+	//nolint:noctx // it outlives this process
 	cmd := exec.Command("/bin/sh", "-c", script, "guard", strconv.Itoa(int(signal)), strconv.Itoa(server.pid), dir)
 	cmd.Stdin, cmd.Env, cmd.Dir = r, serverEnv(), "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		w.Close()
+		_ = w.Close()
 		return nil, fmt.Errorf("guard of %s: %w", dir, err)
 	}
 	go func() {
@@ -175,6 +177,6 @@ rm -rf "$3"`
 	return func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		w.Close()
+		_ = w.Close()
 	}, nil
 }

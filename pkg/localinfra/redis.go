@@ -45,7 +45,7 @@ type Redis struct {
 // process, which Options.Say is told. A server that a killed predecessor left running
 // on the same data is stopped first.
 func StartRedis(ctx context.Context, o Options) (*Redis, error) {
-	r, err := newRedis(o)
+	r, err := newRedis(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +58,11 @@ func StartRedis(ctx context.Context, o Options) (*Redis, error) {
 	return r, nil
 }
 
-func newRedis(o Options) (*Redis, error) {
+func newRedis(ctx context.Context, o Options) (*Redis, error) {
 	if o.Dir == "" && o.Profile == Durable {
 		return nil, errors.New("a durable Redis needs a directory")
 	}
-	r := &Redis{opts: o, bin: redisFor(o), temporary: o.Dir == ""}
+	r := &Redis{opts: o, bin: redisFor(ctx, o), temporary: o.Dir == ""}
 	if r.temporary {
 		home, err := account{uid: os.Geteuid(), gid: os.Getegid()}.ephemeralDir("redis")
 		if err != nil {
@@ -98,14 +98,14 @@ func (r *Redis) settle() error {
 }
 
 // redisFor returns the program, installing one if that is allowed, and "" if there is none.
-func redisFor(o Options) string {
+func redisFor(ctx context.Context, o Options) string {
 	path := FindRedis()
 	if path != "" {
 		return path
 	}
 	why := errors.New("installing one was not asked for")
 	if o.Install {
-		why = install(redisPackages, o)
+		why = install(ctx, redisPackages, o)
 		path = FindRedis()
 	}
 	if path == "" {
@@ -123,7 +123,7 @@ func (r *Redis) takeOver(ctx context.Context) error {
 	}
 	r.opts.say("stopping the Redis (process %d) that a killed run left", pid)
 	left := &process{pid: pid}
-	if err := left.stop(ctx, stopLimit, syscall.SIGTERM, syscall.SIGKILL); err != nil {
+	if err := left.stop(ctx, syscall.SIGTERM, syscall.SIGKILL); err != nil {
 		return &Problem{What: "a Redis of a killed run still works on " + r.home, Do: fmt.Sprintf("end it: kill %d", pid), Err: err}
 	}
 	return nil
@@ -173,8 +173,8 @@ func (r *Redis) run(ctx context.Context, port int) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
-	cmd := exec.Command(r.bin, "-")
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(r.bin, "-") //nolint:noctx // it lives longer than the call that starts it
 	cmd.Dir, cmd.Env, cmd.Stdin = r.home, serverEnv(), strings.NewReader(r.config(port))
 	cmd.Stdout, cmd.Stderr = log, log
 	proc, err := spawn(cmd, syscall.SIGTERM)
@@ -211,7 +211,7 @@ func (r *Redis) awaitReady(ctx context.Context, logFrom int64) error {
 	}
 	options.MaxRetries = -1
 	client := redis.NewClient(options)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	return poll(ctx, func() (bool, error) {
 		if !r.proc.alive() {
 			return false, r.whyEnded(tail(r.log, logFrom))
@@ -273,7 +273,7 @@ func (r *Redis) end(ctx context.Context, signals ...syscall.Signal) error {
 	if r.proc == nil {
 		return nil
 	}
-	err := r.proc.stop(ctx, stopLimit, signals...)
+	err := r.proc.stop(ctx, signals...)
 	if err == nil && r.release != nil {
 		r.release()
 		r.release = nil

@@ -206,7 +206,7 @@ func (c *cluster) urlOf(database string) string {
 // templateName names the template after everything that its schema is made from.
 func templateName(service string, migrations fs.FS) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n", service)
+	_, _ = fmt.Fprintf(h, "%s\n", service) // a hash takes everything
 	if migrations != nil {
 		err := fs.WalkDir(migrations, ".", func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
@@ -216,8 +216,8 @@ func templateName(service string, migrations fs.FS) (string, error) {
 			if err != nil {
 				return err
 			}
-			defer f.Close()
-			fmt.Fprintf(h, "\n%s\n", path)
+			defer func() { _ = f.Close() }()
+			_, _ = fmt.Fprintf(h, "\n%s\n", path)
 			_, err = io.Copy(h, f)
 			return err
 		})

@@ -194,7 +194,7 @@ func (s *server) flush(ctx context.Context, db int) error {
 		return fmt.Errorf("%s: %w", URLVariable, err)
 	}
 	c := goredis.NewClient(options)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := c.FlushDB(ctx).Err(); err != nil {
 		return fmt.Errorf("empty database %d: %w", db, err)
 	}

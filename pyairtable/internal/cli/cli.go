@@ -70,7 +70,7 @@ func (c *cli) command() *cobra.Command {
 
 func (c *cli) openDir() (rundir.Dir, error) { return rundir.Open(c.dir) }
 
-func (c *cli) say(sentence string) { fmt.Fprintln(c.err, sentence) }
+func (c *cli) say(sentence string) { _, _ = fmt.Fprintln(c.err, sentence) }
 
 // printError prints each of the joined errors, and what a person can do about it.
 func printError(w io.Writer, err error) {
@@ -82,24 +82,24 @@ func printError(w io.Writer, err error) {
 	}
 	var p *localinfra.Problem
 	if !errors.As(err, &p) {
-		fmt.Fprintln(w, "error:", err)
+		_, _ = fmt.Fprintln(w, "error:", err)
 		return
 	}
 	what := p.What
 	if p.Err != nil {
 		what += " (" + p.Err.Error() + ")"
 	}
-	fmt.Fprintf(w, "error: %s\n  to do: %s\n", what, p.Do)
+	_, _ = fmt.Fprintf(w, "error: %s\n  to do: %s\n", what, p.Do)
 }
 
 // printAccess prints how to use the instance.
 func printAccess(w io.Writer, url string, access *demo.Access) {
-	fmt.Fprintf(w, "\n  PyAirtable  %s\n  API         %s/docs\n", url, url)
+	_, _ = fmt.Fprintf(w, "\n  PyAirtable  %s\n  API         %s/docs\n", url, url)
 	if access == nil {
-		fmt.Fprintln(w)
+		_, _ = fmt.Fprintln(w)
 		return
 	}
-	fmt.Fprintf(w, `  sign-in     %s / %s
+	_, _ = fmt.Fprintf(w, `  sign-in     %s / %s
   token       %s
 
   The demo base holds %d records. The first three, by the Airtable API:

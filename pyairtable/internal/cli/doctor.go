@@ -46,7 +46,7 @@ func (c *cli) examine(ctx context.Context, dir rundir.Dir) error {
 		return err
 	}
 	if pid == 0 {
-		findings = append(findings, c.portsFree(dir)...)
+		findings = append(findings, c.portsFree(ctx, dir)...)
 	} else {
 		findings = append(findings, finding{good: fmt.Sprintf("the instance runs as process %d", pid)})
 		findings = append(findings, running(ctx, dir)...)
@@ -54,15 +54,15 @@ func (c *cli) examine(ctx context.Context, dir rundir.Dir) error {
 	healthy := true
 	for _, f := range findings {
 		if f.err == nil {
-			fmt.Fprintln(c.out, "ok    ", f.good)
+			_, _ = fmt.Fprintln(c.out, "ok    ", f.good)
 			continue
 		}
 		healthy = false
 		var p *localinfra.Problem
 		if errors.As(f.err, &p) {
-			fmt.Fprintf(c.out, "WRONG  %s\n       to do: %s\n", p.What, p.Do)
+			_, _ = fmt.Fprintf(c.out, "WRONG  %s\n       to do: %s\n", p.What, p.Do)
 		} else {
-			fmt.Fprintln(c.out, "WRONG ", f.err)
+			_, _ = fmt.Fprintln(c.out, "WRONG ", f.err)
 		}
 	}
 	if !healthy {
@@ -115,7 +115,7 @@ func descriptors() finding {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return finding{err: fmt.Errorf("limit of open files: %w", err)}
 	}
-	if uint64(limit.Cur) < want {
+	if limit.Cur < want {
 		return finding{err: &localinfra.Problem{What: fmt.Sprintf("a process may open only %d files", limit.Cur), Do: fmt.Sprintf("raise the limit (ulimit -n %d)", 4*want)}}
 	}
 	return finding{good: fmt.Sprintf("a process may open %d files", limit.Cur)}
@@ -151,7 +151,7 @@ func secretsFile(dir rundir.Dir) finding {
 }
 
 // portsFree checks the ports of an instance that is not running.
-func (c *cli) portsFree(dir rundir.Dir) []finding {
+func (c *cli) portsFree(ctx context.Context, dir rundir.Dir) []finding {
 	var out []finding
 	if state, killed, err := dir.ReadState(); err != nil {
 		out = append(out, finding{err: err})
@@ -165,7 +165,7 @@ func (c *cli) portsFree(dir rundir.Dir) []finding {
 		return append(out, finding{err: err})
 	}
 	for _, p := range places {
-		err := instance.CheckPort(p.Service, p.Host, p.Port)
+		err := instance.CheckPort(ctx, p.Service, p.Host, p.Port)
 		out = append(out, finding{good: fmt.Sprintf("port %d is free for %s", p.Port, p.Service), err: err})
 	}
 	return out

@@ -95,7 +95,7 @@ func (c *cli) reset() *cobra.Command {
 }
 
 func confirmed(cmd *cobra.Command, question string) bool {
-	fmt.Fprint(cmd.ErrOrStderr(), question)
+	_, _ = fmt.Fprint(cmd.ErrOrStderr(), question)
 	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	return strings.TrimSpace(answer) == "reset"
 }
@@ -107,7 +107,7 @@ func (c *cli) remove(ctx context.Context, dir rundir.Dir) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }()
 	if err := localinfra.StopLeftovers(ctx, dir.Path, c.say); err != nil {
 		return err
 	}

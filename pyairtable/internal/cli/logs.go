@@ -118,7 +118,7 @@ func (t *logTail) read(fn func(line []byte) error) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if _, err := f.Seek(t.offset, io.SeekStart); err != nil {
 		return err
 	}

@@ -39,16 +39,16 @@ func (c *cli) showStatus(cmd *cobra.Command, _ []string) error {
 	}
 	if pid == 0 {
 		if known {
-			fmt.Fprintf(c.out, "not running: process %d was killed; `pyairtable up` takes over its data\n", state.Pid)
+			_, _ = fmt.Fprintf(c.out, "not running: process %d was killed; `pyairtable up` takes over its data\n", state.Pid)
 		} else {
-			fmt.Fprintln(c.out, "not running: start it with `pyairtable up`")
+			_, _ = fmt.Fprintln(c.out, "not running: start it with `pyairtable up`")
 		}
 		return notRunning
 	}
-	fmt.Fprintf(c.out, "running as process %d since %s\n", pid, state.StartedAt.Local().Format(time.DateTime))
+	_, _ = fmt.Fprintf(c.out, "running as process %d since %s\n", pid, state.StartedAt.Local().Format(time.DateTime))
 	for _, server := range []string{state.Postgres, state.Redis} {
 		if server != "" {
-			fmt.Fprintln(c.out, server)
+			_, _ = fmt.Fprintln(c.out, server)
 		}
 	}
 	table := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
@@ -59,7 +59,7 @@ func (c *cli) showStatus(cmd *cobra.Command, _ []string) error {
 		if !ready {
 			all, word = false, "NOT READY "+answer
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.URL, word)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.URL, word)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -63,7 +63,7 @@ func (c *cli) upHere(ctx context.Context, f upFlags, w io.Writer) error {
 		Dir: c.dir, Services: c.services, Env: config.Environ(), DotEnv: c.envFile,
 		PostgresURL: f.postgres, RedisURL: f.redis, Profile: localinfra.Durable,
 		Install: !f.noInstall, NoDemo: f.noDemo, Errors: w,
-		Say: func(sentence string) { fmt.Fprintln(w, sentence) },
+		Say: func(sentence string) { _, _ = fmt.Fprintln(w, sentence) },
 	}
 	if f.processes {
 		self, err := os.Executable()
@@ -75,20 +75,20 @@ func (c *cli) upHere(ctx context.Context, f upFlags, w io.Writer) error {
 	i, err := instance.Start(ctx, o)
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			fmt.Fprintln(w, "stopped while starting")
+			_, _ = fmt.Fprintln(w, "stopped while starting")
 			return exitCode(130)
 		}
 		return err
 	}
-	fmt.Fprintf(w, "ready after %s\n", time.Since(began).Round(10*time.Millisecond))
+	_, _ = fmt.Fprintf(w, "ready after %s\n", time.Since(began).Round(10*time.Millisecond))
 	printAccess(w, i.URL, i.Demo)
 	if f.detached {
-		fmt.Fprintln(w, "  stop it with `pyairtable down`, read its logs with `pyairtable logs -f`")
+		_, _ = fmt.Fprintln(w, "  stop it with `pyairtable down`, read its logs with `pyairtable logs -f`")
 		if closer, ok := w.(io.Closer); ok {
 			_ = closer.Close() // the parent takes it for the end of the start
 		}
 	} else {
-		fmt.Fprintln(w, "  Ctrl-C stops it; the data stays. Logs: `pyairtable logs -f`")
+		_, _ = fmt.Fprintln(w, "  Ctrl-C stops it; the data stays. Logs: `pyairtable logs -f`")
 	}
 	select {
 	case <-ctx.Done():
@@ -155,33 +155,33 @@ func (c *cli) upInBackground(ctx context.Context) error {
 	if err != nil {
 		return localinfra.FileProblem(dir.Log("pyairtable"), err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	told, start, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("start in the background: %w", err)
 	}
-	defer told.Close()
+	defer func() { _ = told.Close() }()
+	//nolint:noctx // it outlives this process
 	cmd := exec.Command(self, append(os.Args[1:], "--detach=false", "--detached")...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, []*os.File{start}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
-	start.Close()
+	_ = start.Close()
 	if err != nil {
 		return fmt.Errorf("start in the background: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
 	stopped := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stopped()
 	_, _ = io.Copy(c.err, told) // until it is ready, or has ended
-	select {
-	case <-ended:
-		return exitCode(1)
-	case <-time.After(100 * time.Millisecond):
-	}
-	if state, ok, err := dir.ReadState(); err != nil || !ok || !state.Ready {
+	state, _, err := dir.ReadState()
+	if holder, holderErr := dir.Holder(); err != nil || holderErr != nil || holder != cmd.Process.Pid || !state.Ready {
 		<-ended
-		return exitCode(1)
+		return exitCode(1) // it has said why
 	}
 	return nil
 }

@@ -107,6 +107,6 @@ func works(ctx context.Context, gateway string, a Access) bool {
 	if err != nil {
 		return false
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	return resp.StatusCode == http.StatusOK
 }

@@ -124,7 +124,7 @@ func Ready(ctx context.Context, url string) (ready bool, answer string) {
 	if err != nil {
 		return false, "no answer"
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	return resp.StatusCode == http.StatusOK, strings.TrimSpace(string(body))
 }

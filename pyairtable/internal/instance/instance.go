@@ -99,7 +99,7 @@ func (i *Instance) start(ctx context.Context) error {
 	if i.vars, err = newVariables(i.opts); err != nil {
 		return err
 	}
-	if err := i.vars.checkPorts(); err != nil {
+	if err := i.vars.checkPorts(ctx); err != nil {
 		return err
 	}
 	secrets, err := i.Dir.Secrets(i.vars.services())

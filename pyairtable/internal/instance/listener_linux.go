@@ -35,7 +35,7 @@ func addInodes(sockets map[string]bool, table string, port int) {
 	if err != nil {
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	suffix := fmt.Sprintf(":%04X", port)
 	for s := bufio.NewScanner(f); s.Scan(); {
 		const state, inode, listening = 3, 9, "0A"

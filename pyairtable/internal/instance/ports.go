@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,17 +13,17 @@ import (
 )
 
 // checkPorts tells of every service's port that is in use, before anything is started.
-func (v variables) checkPorts() error {
+func (v variables) checkPorts(ctx context.Context) error {
 	var errs []error
 	for _, s := range v.members {
-		errs = append(errs, CheckPort(s.Name, v.hosts[s.Name], v.ports[s.Name]))
+		errs = append(errs, CheckPort(ctx, s.Name, v.hosts[s.Name], v.ports[s.Name]))
 	}
 	return errors.Join(errs...)
 }
 
 // CheckPort returns a *localinfra.Problem if the service cannot listen there.
-func CheckPort(service, host string, port int) error {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+func CheckPort(ctx context.Context, service, host string, port int) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err == nil {
 		return l.Close()
 	}

@@ -39,7 +39,7 @@ func (l *LogFile) open() error {
 	}
 	info, err := f.Stat()
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return localinfra.FileProblem(l.path, err)
 	}
 	l.file, l.size = f, info.Size()

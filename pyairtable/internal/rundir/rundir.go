@@ -131,7 +131,7 @@ func WritePrivate(path string, content []byte) error {
 	if err != nil {
 		return localinfra.FileProblem(path, err)
 	}
-	defer os.Remove(f.Name()) // gone after the rename
+	defer func() { _ = os.Remove(f.Name()) }() // gone after the rename
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
