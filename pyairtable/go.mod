@@ -3,6 +3,7 @@ module github.com/pyairtable/pyairtable/pyairtable
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/pyairtable/pyairtable/airtable-gateway v0.0.0
 	github.com/pyairtable/pyairtable/api-gateway v0.0.0
