@@ -51,14 +51,6 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	repo := repository.New(pool, box, func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 		return queue.Insert(ctx, tx, args)
 	}, services.AccessTTL, services.Clock)
-	mailer := services.LogMailer{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
-	workers := river.NewWorkers()
-	river.AddWorker(workers, services.NewMailWorker(repo, mailer, cfg.DevInbox, services.Clock))
-	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Now: services.Clock})
-	if queue, err = a.Jobs(workers, services.SweepPeriodically()); err != nil {
-		return err
-	}
-
 	keys := services.NewKeys(repo, cfg.KeyPeriod, services.Clock)
 	if err := keys.Rotate(ctx); err != nil {
 		return err
@@ -83,6 +75,14 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	})
 	a.Go("token uses", auth.NoteUses)
 
+	workers := river.NewWorkers()
+	mailer := services.LogMailer{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
+	river.AddWorker(workers, services.NewMailWorker(repo, mailer, cfg.DevInbox, services.Clock))
+	river.AddWorker(workers, &services.AskWorker{Auth: auth})
+	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Now: services.Clock})
+	if queue, err = a.Jobs(workers, services.SweepPeriodically()); err != nil {
+		return err
+	}
 	consumer, err := a.Consumer(ctx)
 	if err != nil {
 		return err

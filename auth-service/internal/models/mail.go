@@ -92,3 +92,13 @@ type SendMail struct {
 
 // Kind implements river.JobArgs.
 func (SendMail) Kind() string { return "send_mail" }
+
+// AskMail is the job that mails to an address if anybody has it. It is a job, and
+// not a part of the request, so that the request does the same for every address.
+type AskMail struct {
+	MailKind MailKind `json:"kind"`
+	Sealed   []byte   `json:"sealed"` // the address's key, which may be nobody's here
+}
+
+// Kind implements river.JobArgs.
+func (AskMail) Kind() string { return "ask_mail" }

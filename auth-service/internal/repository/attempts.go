@@ -38,14 +38,16 @@ func NewAttempts(rdb goredis.UniversalClient, log *zap.Logger) *Attempts {
 	return &Attempts{rdb: rdb, log: log, local: map[string]models.Tally{}}
 }
 
-// count adds one if the tally is still as the caller saw it, so that the rule is
-// decided by models alone and yet nobody slips through between its reading and
-// its writing.
+// count adds one if fewer than the rule's free ones were counted, or if the tally
+// is still as the caller has seen it: so the rule is decided by models alone, and
+// yet nobody slips through between its reading and its writing. Otherwise it
+// returns the tally.
 var count = goredis.NewScript(`
-if (redis.call('HGET', KEYS[1], 'n') or '0') ~= ARGV[1] or (redis.call('HGET', KEYS[1], 'at') or '0') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'n', ARGV[1] + 1, 'at', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return 1`)
+local n, at = redis.call('HGET', KEYS[1], 'n') or '0', redis.call('HGET', KEYS[1], 'at') or '0'
+if tonumber(n) >= tonumber(ARGV[1]) and (n ~= ARGV[2] or at ~= ARGV[3]) then return {0, tonumber(n), tonumber(at)} end
+redis.call('HSET', KEYS[1], 'n', n + 1, 'at', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return {1, 0, 0}`)
 
 // give takes one back, without letting a forgotten tally come to life below zero.
 var give = goredis.NewScript(`
@@ -55,41 +57,25 @@ return 1`)
 // Take counts an attempt under the key and returns 0; or returns how long to
 // wait, and counts nothing, if the rule forbids it now.
 func (a *Attempts) Take(ctx context.Context, key string, rule models.Backoff, now time.Time) time.Duration {
+	seen := models.Tally{Failures: -1} // nothing yet
 	for range attemptRaces {
 		if !a.up() {
 			return a.takeLocal(key, rule, now)
 		}
-		t, err := a.tally(ctx, key)
+		said, err := count.Run(ctx, a.rdb, []string{attemptKey(key)},
+			rule.Free, seen.Failures, unixMicro(seen.Last), now.UnixMicro(), keepAttempts.Milliseconds()).Int64Slice()
 		if a.failed(ctx, err) {
 			return a.takeLocal(key, rule, now)
 		}
-		if wait := rule.Wait(t, now); wait > 0 {
-			return wait
-		}
-		n, err := count.Run(ctx, a.rdb, []string{attemptKey(key)}, t.Failures, unixMicro(t.Last), now.UnixMicro(), keepAttempts.Milliseconds()).Int()
-		if a.failed(ctx, err) {
-			return a.takeLocal(key, rule, now)
-		}
-		if n == 1 {
+		if said[0] == 1 {
 			return 0
+		}
+		seen = models.Tally{Failures: int(said[1]), Last: time.UnixMicro(said[2])}
+		if wait := rule.Wait(seen, now); wait > 0 {
+			return wait
 		}
 	}
 	return attemptWait
-}
-
-func (a *Attempts) tally(ctx context.Context, key string) (models.Tally, error) {
-	var v struct {
-		N  int   `redis:"n"`
-		At int64 `redis:"at"`
-	}
-	if err := a.rdb.HMGet(ctx, attemptKey(key), "n", "at").Scan(&v); err != nil {
-		return models.Tally{}, err
-	}
-	t := models.Tally{Failures: v.N}
-	if v.At != 0 {
-		t.Last = time.UnixMicro(v.At)
-	}
-	return t, nil
 }
 
 // Give takes back one counted attempt.

@@ -39,6 +39,24 @@ func (r *Repository) mail(ctx context.Context, tx pgx.Tx, m models.Mail) error {
 	return r.enqueue(ctx, tx, models.SendMail{Mail: m.ID})
 }
 
+// AskMail stores the job that mails to the address with that key.
+func (r *Repository) AskMail(ctx context.Context, kind models.MailKind, key string) error {
+	sealed, err := r.sealJSON(key, askContext)
+	if err != nil {
+		return err
+	}
+	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+		return r.enqueue(ctx, tx, models.AskMail{MailKind: kind, Sealed: sealed})
+	})
+}
+
+// Asked returns the key of the address that the job is about.
+func (r *Repository) Asked(job models.AskMail) (key string, err error) {
+	return key, r.openJSON(job.Sealed, askContext, &key)
+}
+
+const askContext = "ask_mail"
+
 // MailUser stores mails to the user under his row lock, unless he got one of the
 // kind within the pause; it reports whether it did.
 func (r *Repository) MailUser(ctx context.Context, m models.Mail, pause time.Duration) (bool, error) {

@@ -140,23 +140,32 @@ func (a *Auth) passwordChanged(ctx context.Context, u *models.User, what string,
 	}
 }
 
-// ForgotPassword mails a link to set a new password, if anybody has the address.
-// The answer does not tell.
+// ForgotPassword has a link to set a new password mailed, if anybody has the
+// address. Neither the answer nor its time tells.
 func (a *Auth) ForgotPassword(ctx context.Context, email string) error {
-	return a.mailIf(ctx, email, func(u models.User) (models.Mail, bool) { return a.resetMail(u), true })
+	return a.askMail(ctx, models.ResetMail, email)
 }
 
-// ResendVerification mails the verification link again, if anybody has the
-// address and has not verified it. The answer does not tell.
+// ResendVerification has the verification link mailed again, if anybody has the
+// address and has not verified it. Neither the answer nor its time tells.
 func (a *Auth) ResendVerification(ctx context.Context, email string) error {
-	return a.mailIf(ctx, email, func(u models.User) (models.Mail, bool) { return a.verifyMail(u), !u.Verified() })
+	return a.askMail(ctx, models.VerifyMail, email)
 }
 
-// mailIf mails to the account of the address, at most once in models.MailPause.
-func (a *Auth) mailIf(ctx context.Context, email string, compose func(models.User) (models.Mail, bool)) error {
+func (a *Auth) askMail(ctx context.Context, kind models.MailKind, email string) error {
 	key, ok := models.EmailKey(email)
 	if !ok {
 		return authapi.ErrBadEmail.With(errs.Field{Pointer: "/email", Detail: "is not an email address"})
+	}
+	return a.Repo.AskMail(ctx, kind, key)
+}
+
+// MailAsked does what ForgotPassword and ResendVerification asked for; a user gets
+// one mail of a kind in models.MailPause at the most.
+func (a *Auth) MailAsked(ctx context.Context, job models.AskMail) error {
+	key, err := a.Repo.Asked(job)
+	if err != nil {
+		return err
 	}
 	u, err := a.Repo.UserByEmail(ctx, key)
 	if errors.Is(err, errs.ErrNotFound) {
@@ -165,8 +174,13 @@ func (a *Auth) mailIf(ctx context.Context, email string, compose func(models.Use
 	if err != nil {
 		return err
 	}
-	m, wanted := compose(u)
-	if !wanted {
+	var m models.Mail
+	switch {
+	case job.MailKind == models.ResetMail:
+		m = a.resetMail(u)
+	case !u.Verified():
+		m = a.verifyMail(u)
+	default:
 		return nil
 	}
 	_, err = a.Repo.MailUser(ctx, m, models.MailPause)

@@ -1,6 +1,7 @@
 package services_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,11 +102,19 @@ func TestMails_AnswerAlikeForUnknownAddressesAndPause(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, nil)
 	u := b.register()
-	b.ok(b.ForgotPassword(t.Context(), "nobody@example.com"))
-	b.ok(b.ResendVerification(t.Context(), "nobody@example.com"))
+	for _, email := range []string{"nobody@example.com", u.Email} {
+		b.ok(b.ForgotPassword(t.Context(), email))
+		b.ok(b.ResendVerification(t.Context(), email))
+		if len(b.asked) != 2 || strings.Contains(string(b.asked[0].Sealed), email) || b.mails(u, models.ResetMail) != 0 {
+			t.Errorf("%s: the request did more than to note what was asked", email)
+		}
+		b.asked = nil
+	}
 	for range 3 {
 		b.ok(b.ForgotPassword(t.Context(), u.Email))
+		b.work()
 		b.ok(b.ResendVerification(t.Context(), u.Email)) // one was sent by the registration
+		b.work()
 	}
 	if b.mails(u, models.ResetMail) != 1 || b.mails(u, models.VerifyMail) != 1 {
 		t.Errorf("%d and %d mails within a minute", b.mails(u, models.ResetMail), b.mails(u, models.VerifyMail))
@@ -113,10 +122,12 @@ func TestMails_AnswerAlikeForUnknownAddressesAndPause(t *testing.T) {
 	first := b.mail(u, models.VerifyMail).Token
 	b.clock.pass(2 * time.Minute)
 	b.ok(b.ResendVerification(t.Context(), u.Email))
+	b.work()
 	b.want(b.VerifyEmail(t.Context(), first), authapi.ErrBadMailToken) // the newest counts
 	b.ok(b.VerifyEmail(t.Context(), b.mail(u, models.VerifyMail).Token))
 	b.clock.pass(2 * time.Minute)
 	b.ok(b.ResendVerification(t.Context(), u.Email))
+	b.work()
 	if b.mails(u, models.VerifyMail) != 2 {
 		t.Error("a verified address was asked to verify again")
 	}
@@ -131,6 +142,7 @@ func TestResetPassword_EndsSessionsAndWorksOnce(t *testing.T) {
 	_, pat, err := b.CreateToken(t.Context(), b.who(in), order)
 	b.ok(err)
 	b.ok(b.ForgotPassword(t.Context(), u.Email))
+	b.work()
 	token := b.mail(u, models.ResetMail).Token
 	b.want(b.ResetPassword(t.Context(), token, "Password123"), authapi.ErrWeakPassword) // and does not use the token up
 	var wg sync.WaitGroup
@@ -160,6 +172,7 @@ func TestResetPassword_EndsSessionsAndWorksOnce(t *testing.T) {
 
 	b.clock.pass(2 * time.Minute)
 	b.ok(b.ForgotPassword(t.Context(), u.Email))
+	b.work()
 	late := b.mail(u, models.ResetMail).Token
 	b.clock.pass(61 * time.Minute)
 	b.want(b.ResetPassword(t.Context(), late, "a third good passphrase"), authapi.ErrBadMailToken)
@@ -178,6 +191,7 @@ func TestResetPassword_TakesAnAccountBackFromWhoeverOpenedIt(t *testing.T) {
 	b.ok(err)
 
 	b.ok(b.ForgotPassword(t.Context(), u.Email))
+	b.work()
 	b.ok(b.ResetPassword(t.Context(), b.mail(u, models.ResetMail).Token, "the owner's own passphrase"))
 	_, _, _, err = b.ExchangePAT(t.Context(), pat)
 	b.want(err, authapi.ErrBadToken)

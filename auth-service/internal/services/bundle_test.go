@@ -46,6 +46,7 @@ type bundle struct {
 	keys     *services.Keys
 	registry *prometheus.Registry
 	clock    *clock
+	asked    []models.AskMail // jobs to be worked
 }
 
 // clock starts at the real time, since tokens are verified against that.
@@ -75,7 +76,12 @@ func newBundle(t *testing.T, change func(*services.Options)) *bundle {
 	if b.box, err = seal.New(seal.NewKey()); err != nil {
 		t.Fatal(err)
 	}
-	b.repo = b.repositoryWith(func(context.Context, pgx.Tx, river.JobArgs) error { return nil })
+	b.repo = b.repositoryWith(func(_ context.Context, _ pgx.Tx, args river.JobArgs) error {
+		if ask, ok := args.(models.AskMail); ok {
+			b.asked = append(b.asked, ask)
+		}
+		return nil
+	})
 	b.keys = services.NewKeys(b.repo, 30*24*time.Hour, b.clock.now)
 	if err := b.keys.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -133,6 +139,15 @@ func (b *bundle) who(in services.SignedIn) auth.Principal {
 		b.ok(into.UnmarshalText([]byte(text)))
 	}
 	return p
+}
+
+// work works the jobs that ask for mails.
+func (b *bundle) work() {
+	b.t.Helper()
+	for _, ask := range b.asked {
+		b.ok(b.MailAsked(b.t.Context(), ask))
+	}
+	b.asked = nil
 }
 
 func (b *bundle) want(err error, want *errs.Error) {

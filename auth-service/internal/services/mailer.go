@@ -73,6 +73,17 @@ func (w *MailWorker) Work(ctx context.Context, job *river.Job[models.SendMail]) 
 	return w.repo.MarkSent(ctx, m.ID, w.keep, w.now())
 }
 
+// AskWorker works models.AskMail.
+type AskWorker struct {
+	river.WorkerDefaults[models.AskMail]
+	Auth *Auth
+}
+
+// Work implements river.Worker.
+func (w *AskWorker) Work(ctx context.Context, job *river.Job[models.AskMail]) error {
+	return w.Auth.MailAsked(ctx, job.Args)
+}
+
 // Sweep is the job that deletes what is over.
 type Sweep struct{}
 

@@ -66,14 +66,12 @@ func (a *Auth) loginGuards(ctx context.Context, key string, u models.User, d mod
 		{key: "pair:" + account + ":" + network, rule: models.PairBackoff, clear: true},
 		{key: "network:" + network, rule: models.NetworkBackoff},
 	}
-	if !u.ID.IsZero() {
-		known, err := a.Repo.KnowsNetwork(ctx, u.Tenant, u.ID, network)
-		if err != nil {
-			return nil, err
-		}
-		if known {
-			return guards, nil
-		}
+	known, err := a.Repo.KnowsNetwork(ctx, u.Tenant, u.ID, network) // asked for nobody, too
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		return guards, nil
 	}
 	return append(guards, guard{key: "account:" + account, rule: models.AccountBackoff}), nil
 }
