@@ -24,15 +24,14 @@ type ConsumerOptions struct {
 	Log            *zap.Logger
 	Metrics        prometheus.Registerer
 	Concurrency    int                         // handlers at a time; 0 = 16
-	HandlerTimeout time.Duration               // for one try; 0 = 30 s
-	ClaimAfter     time.Duration               // after which a delivery counts as abandoned; 0 = 60 s, must exceed HandlerTimeout
+	HandlerTimeout time.Duration               // for one try; 0 = 10 s: long work is a job
+	ClaimAfter     time.Duration               // after which a delivery counts as abandoned; 0 = twice HandlerTimeout, which it must exceed
 	Backoff        func(try int) time.Duration // pause after the given failed try, at most ClaimAfter; nil = 1, 2, 4 ... s
 }
 
 const (
 	defaultConcurrency    = 16
-	defaultHandlerTimeout = 30 * time.Second
-	defaultClaimAfter     = time.Minute
+	defaultHandlerTimeout = 10 * time.Second
 	// maxTries is after how many failures an event is given up.
 	maxTries = 8
 	// blockFor is how long a read waits in Redis; a stop takes as long.
@@ -76,7 +75,7 @@ func NewConsumer(service string, pool *pgxpool.Pool, rdb redis.UniversalClient, 
 		o.HandlerTimeout = defaultHandlerTimeout
 	}
 	if o.ClaimAfter <= 0 {
-		o.ClaimAfter = max(defaultClaimAfter, 2*o.HandlerTimeout)
+		o.ClaimAfter = 2 * o.HandlerTimeout
 	}
 	if o.Backoff == nil {
 		o.Backoff = exponential

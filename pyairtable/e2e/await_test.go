@@ -7,7 +7,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen; a busy machine is slow.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // awaitTrue waits until done says so, asking again and again.
 func awaitTrue(t *testing.T, what string, done func() bool) {

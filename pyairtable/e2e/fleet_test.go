@@ -91,7 +91,9 @@ func freeAddress(t *testing.T) string {
 }
 
 // gateway calls operations through the gateway as who.
-func (w *world) gateway(who auth.Principal) *rpc.Client { return client(w.urls[catalog.Gateway.Name], who) }
+func (w *world) gateway(who auth.Principal) *rpc.Client {
+	return client(w.urls[catalog.Gateway.Name], who)
+}
 
 func client(url string, who auth.Principal) *rpc.Client {
 	return rpc.New(rpc.Options{Callee: "e2e", Addresses: []string{url}}).As(who)
@@ -204,4 +206,3 @@ func (l *log) tail() string {
 	text := l.text()
 	return fmt.Sprintf("… %s", text[max(0, len(text)-4000):])
 }
-
