@@ -30,7 +30,7 @@ mem() { # rss in KiB: one process: VmRSS; several: the sum of their Pss
 }
 vars() { # allocations and their bytes so far, from a page of Prometheus metrics
   [ -n "$1" ] || { echo '[0,0]'; return; }
-  curl -s -m 2 "$1" | awk '/^go_memstats_mallocs_total /{m=$2} /^go_memstats_alloc_bytes_total /{b=$2} END{printf "[%d,%d]\n", m, b}'
+  curl -s -m 2 "$1" | awk '/^go_memstats_mallocs_total /{m=$2} /^go_memstats_alloc_bytes_total /{b=$2} END{printf "[%.0f,%.0f]\n", m, b}'
 }
 for ((round = 1; round <= R; round++)); do
   mapfile -t order < <(printf '%s\n' "$@" | shuf)   # a new order each round
