@@ -75,12 +75,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	})
 	a.Go("token uses", auth.NoteUses)
 
-	workers := river.NewWorkers()
-	mailer := services.LogMailer{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
-	river.AddWorker(workers, services.NewMailWorker(repo, mailer, cfg.DevInbox, services.Clock))
-	river.AddWorker(workers, &services.AskWorker{Auth: auth})
-	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Now: services.Clock})
-	if queue, err = a.Jobs(workers, services.SweepPeriodically()); err != nil {
+	if queue, err = work(a, cfg, repo, auth); err != nil {
 		return err
 	}
 	consumer, err := a.Consumer(ctx)
@@ -95,4 +90,14 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 		Secure: strings.HasPrefix(cfg.PublicURL, "https:"), DevInbox: cfg.DevInbox,
 	})
 	return nil
+}
+
+// work is what the service does later: mails, and tidying up.
+func work(a *app.App, cfg config.Config, repo *repository.Repository, auth *services.Auth) (*jobs.Client, error) {
+	mailer := services.LogMailer{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, services.NewMailWorker(repo, mailer, cfg.DevInbox, services.Clock))
+	river.AddWorker(workers, &services.AskWorker{Auth: auth})
+	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Now: services.Clock})
+	return a.Jobs(workers, services.SweepPeriodically())
 }

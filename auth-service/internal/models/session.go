@@ -47,10 +47,6 @@ func (s *Session) Use(l Lifetimes, now time.Time) {
 	s.ExpiresAt = earlier(now.Add(l.Idle), s.CreatedAt.Add(l.Max))
 }
 
-// AccessUntil is when the last access token of the session expires: for so long
-// its revocation has to be remembered.
-func (s *Session) AccessUntil(l Lifetimes) time.Time { return s.LastUsedAt.Add(l.Access) }
-
 // RefreshToken is one link of a session's chain. Of the token itself only the
 // hash is kept.
 type RefreshToken struct {
