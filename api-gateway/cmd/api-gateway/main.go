@@ -12,7 +12,7 @@ import (
 
 // A gateway's live heap is a few MiB; at the default of 100 it would be collected every
 // few hundred requests.
-const gcPercent = 400
+const gcPercent = 200
 
 func main() {
 	if os.Getenv("GOGC") == "" {
