@@ -98,18 +98,18 @@ func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Log
 		http: metrics.NewHTTP(registry), rpc: rpc.NewMetrics(registry), Router: httpx.NewEngine(),
 	}
 	a.onClose("tracer", tracer.Stop)
-	return a, a.identity()
+	a.identity()
+	return a, nil
 }
 
 // identity prepares how this service verifies tokens and gets its own.
-func (a *App) identity() error {
+func (a *App) identity() {
 	a.tokens = newServiceTokens(a)
 	a.Revoked = auth.NewRevocations()
 	a.Revoked.Observe(a.Metrics)
 	jwks := auth.NewJWKS(a.Base.Addresses[catalog.Auth][0] + "/.well-known/jwks.json")
 	a.Go("jwks", jwks.Run)
 	a.VerifyWith(jwks)
-	return nil
 }
 
 // VerifyWith makes the service verify tokens with other keys than those that

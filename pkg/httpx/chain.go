@@ -119,10 +119,10 @@ func (a *API) line(c *gin.Context, log *zap.Logger, name string, took time.Durat
 
 func (a *API) recover(c *gin.Context) {
 	r := recover()
-	switch {
-	case r == nil:
+	switch r {
+	case nil:
 		return
-	case r == http.ErrAbortHandler: //nolint:errorlint // the server compares it the same way
+	case http.ErrAbortHandler: // the server wants it back
 		panic(r)
 	}
 	e := errPanic.Because(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))

@@ -20,11 +20,8 @@ import (
 // answered as such; any other is answered as an internal one and logged.
 type Handler[In, Out any] func(ctx context.Context, who auth.Principal, in In) (Out, error)
 
-// The two forms of a request and of an answer; see api.Op.
-type (
-	bodyOf[T any] struct{ Body T }
-	nothing       struct{}
-)
+// bodyOf is the envelope of a T that is the body itself; see api.Op.
+type bodyOf[T any] struct{ Body T }
 
 const specKey = "spec"
 

@@ -173,7 +173,7 @@ func invalidOptions(format string, args ...any) *Error {
 // quotes and non-ASCII letters inside are not escaped.
 type rawQuote string
 
-func (q rawQuote) Format(s fmt.State, _ rune) { fmt.Fprint(s, `"`+string(q)+`"`) }
+func (q rawQuote) Format(s fmt.State, _ rune) { _, _ = fmt.Fprint(s, `"`+string(q)+`"`) }
 
 func clip(s string) string {
 	const most = 200

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -85,10 +86,10 @@ func TestOffset_RoundTripsAndRefusesOthers(t *testing.T) {
 		if o.Iterator != "" {
 			continue
 		}
-		if _, err := models.ParseOffset(s, "q", now); err != models.ErrIteratorGone {
+		if _, err := models.ParseOffset(s, "q", now); !errors.Is(err, models.ErrIteratorGone) {
 			t.Errorf("another list's offset: %v", err)
 		}
-		if _, err := models.ParseOffset(s, "p", now.Add(time.Minute)); err != models.ErrIteratorGone {
+		if _, err := models.ParseOffset(s, "p", now.Add(time.Minute)); !errors.Is(err, models.ErrIteratorGone) {
 			t.Errorf("an expired offset: %v", err)
 		}
 	}

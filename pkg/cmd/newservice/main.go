@@ -8,6 +8,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"flag"
@@ -49,13 +50,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: newservice NAME PORT\n       newservice -remove NAME")
 	}
 	flag.Parse()
-	if err := run(*remove, flag.Args()); err != nil {
+	if err := run(context.Background(), *remove, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "newservice:", err)
 		os.Exit(1)
 	}
 }
 
-func run(remove bool, args []string) error {
+func run(ctx context.Context, remove bool, args []string) error {
 	top, err := repository()
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func run(remove bool, args []string) error {
 		return err
 	}
 	for _, dir := range []string{n.Name, "pyairtable"} {
-		if err := tidy(filepath.Join(top, dir)); err != nil {
+		if err := tidy(ctx, filepath.Join(top, dir)); err != nil {
 			return err
 		}
 	}
@@ -188,8 +189,8 @@ func target(path string, n names) string {
 	return filepath.Join(n.Name, rest)
 }
 
-func tidy(dir string) error {
-	cmd := exec.Command("go", "mod", "tidy")
+func tidy(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "mod", "tidy")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if err := cmd.Run(); err != nil {

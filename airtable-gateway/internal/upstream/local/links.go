@@ -295,7 +295,7 @@ func (w *writing) loadMirrors(ctx context.Context) error {
 			return err
 		}
 		for _, recID := range slices.Sorted(maps.Keys(found)) {
-			w.draftOf(w.base.Table(string(table)), found[recID])
+			w.draft(w.base.Table(string(table)), found[recID])
 		}
 	}
 	return nil

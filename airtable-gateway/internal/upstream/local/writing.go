@@ -175,23 +175,23 @@ func (w *writing) loadExisting(ctx context.Context, targets []models.RecordID) e
 		return err
 	}
 	for _, rec := range found {
-		w.draftOf(w.table, rec)
+		w.draft(w.table, rec)
 	}
 	return nil
 }
 
-// draftOf returns the draft of an existing record.
-func (w *writing) draftOf(t *models.Table, rec *models.Record) *draft {
+// draft makes the draft of an existing record, unless it has one.
+func (w *writing) draft(t *models.Table, rec *models.Record) {
 	key := draftKey{t.ID, rec.ID}
-	if d := w.drafts[key]; d != nil {
-		return d
+	if w.drafts[key] != nil {
+		return
 	}
 	old := *rec
 	rec.Cells = maps.Clone(rec.Cells)
 	if rec.Cells == nil {
 		rec.Cells = map[models.FieldID]any{}
 	}
-	return w.put(key, &draft{table: t, rec: rec, old: &old, changed: map[models.FieldID]bool{}})
+	w.put(key, &draft{table: t, rec: rec, old: &old, changed: map[models.FieldID]bool{}})
 }
 
 func (w *writing) newDraft(t *models.Table, recID models.RecordID, at time.Time) *draft {
