@@ -4,7 +4,6 @@ package apigateway
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -14,7 +13,6 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
-	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	kitredis "github.com/pyairtable/pyairtable/pkg/redis"
@@ -116,19 +114,16 @@ func connect(ctx context.Context, a *app.App) (redis.UniversalClient, error) {
 		a.Log.Warn("REDIS_URL is not set: rate limits are this replica's own, revoked tokens hold until they expire")
 		return nil, nil
 	}
-	short, cancel := context.WithTimeout(ctx, connectWait)
-	defer cancel()
-	rdb, err := kitredis.Open(short, url)
-	if err == nil {
-		return rdb, nil
-	}
-	o, perr := redis.ParseURL(url)
-	if perr != nil {
+	rdb, err := kitredis.New(url)
+	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	a.Log.Warn("redis does not answer; serving without it until it does", zap.Error(err))
-	o.ContextTimeoutEnabled, o.MaxRetries = true, 1
-	return redis.NewClient(o), nil
+	short, cancel := context.WithTimeout(ctx, connectWait)
+	defer cancel()
+	if err := rdb.Ping(short).Err(); err != nil {
+		a.Log.Warn("redis does not answer; serving without it until it does", zap.Error(err))
+	}
+	return rdb, nil
 }
 
 func limits(cfg Config, rdb redis.UniversalClient) (*ratelimit.Set, error) {
@@ -143,30 +138,26 @@ func limits(cfg Config, rdb redis.UniversalClient) (*ratelimit.Set, error) {
 	return ratelimit.New([]ratelimit.Policy{common, strict}, rdb), nil
 }
 
-// checker verifies tokens with a verifier of the gateway's own, which knows what was revoked.
+// checker verifies access tokens, and exchanges personal access tokens at auth-service.
 func checker(a *app.App, rdb redis.UniversalClient) *tokens.Checker {
-	keys := auth.NewJWKS(a.Base.Addresses[catalog.Auth][0] + authapi.PublicKeys.Path)
-	a.Go("jwks of the gate", keys.Run)
-	revoked, heard := (func(auth.Principal) bool)(nil), func() bool { return false }
+	heard := func() bool { return false }
 	if rdb != nil {
-		r := tokens.NewRevocations(rdb)
-		a.Go("revocations", r.Run)
-		r.Observe(a.Metrics)
-		revoked, heard = r.Revoked, r.Live
+		a.HearRevocations(rdb)
+		heard = a.Revoked.Live
 	}
 	client := a.Client(authapi.Service)
 	exchange := func(ctx context.Context, token string) (string, error) {
 		answer, err := rpc.Call(ctx, client, authapi.ExchangePAT, authapi.PATExchange{Token: token})
 		return answer.AccessToken, err
 	}
-	return tokens.NewChecker(auth.NewVerifier(a.Base.Issuer, keys, revoked), exchange, heard)
+	return tokens.NewChecker(a.Verifier, exchange, heard)
 }
 
 func access(a *app.App, cfg Config) *accesslog.Log {
 	if !cfg.AccessLog {
 		return nil
 	}
-	l := accesslog.New(os.Stdout, a.Name)
+	l := accesslog.New(a.Output, a.Name)
 	a.Go("access log", l.Run)
 	return l
 }

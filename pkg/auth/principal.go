@@ -36,9 +36,11 @@ type Claims struct {
 	Act     *Actor   `json:"act,omitempty"`   // who acts for sub (RFC 8693, section 4.1)
 }
 
-// Actor is the act claim.
+// Actor is the act claim. A token that was exchanged again names the earlier actor
+// inside.
 type Actor struct {
 	Subject string `json:"sub"`
+	Act     *Actor `json:"act,omitempty"`
 }
 
 // ServiceSubject is the sub of the named service's own token.
@@ -54,7 +56,7 @@ type Principal struct {
 	Bases     []string
 	PAT       string // id of the personal access token, "" for a session
 	Service   string // name of the service whose own token this is
-	Actor     string // sub of who acts for the user, "" if he does himself
+	Actor     *Actor // who acts for the user, nil if he does himself
 	TokenID   string
 	Token     string // as received, to be passed on; never logged
 	ExpiresAt time.Time
@@ -64,11 +66,8 @@ type Principal struct {
 // opens nothing.
 func principal(c *Claims, token string) Principal {
 	p := Principal{
-		Role: c.Role, Scopes: strings.Fields(c.Scope), Bases: c.Bases, PAT: c.PAT, TokenID: c.ID, Token: token,
+		Role: c.Role, Scopes: strings.Fields(c.Scope), Bases: c.Bases, PAT: c.PAT, Actor: c.Act, TokenID: c.ID, Token: token,
 		ExpiresAt: c.ExpiresAt.Time,
-	}
-	if c.Act != nil {
-		p.Actor = c.Act.Subject
 	}
 	if name, ok := strings.CutPrefix(c.Subject, servicePrefix); ok {
 		if slices.Contains(c.Audience, AudienceService) {

@@ -31,6 +31,7 @@ const HeaderRequestID = "X-Request-ID"
 // Keys of what the chain leaves in the Gin context.
 const (
 	whoKey       = "pyairtable.who"
+	deniedKey    = "pyairtable.denied"
 	requestIDKey = "pyairtable.request_id"
 	errorKey     = "pyairtable.error"
 )
@@ -157,6 +158,9 @@ func (a *API) admit(spec api.Spec) gin.HandlerFunc {
 			Fail(c, err)
 			return
 		}
+		if err != nil {
+			c.Set(deniedKey, err)
+		}
 		if err == nil && !who.IsZero() {
 			c.Set(whoKey, who)
 			c.Request = c.Request.WithContext(logging.With(c.Request.Context(),
@@ -205,6 +209,15 @@ func Who(c *gin.Context) auth.Principal {
 	who, _ := c.Get(whoKey)
 	p, _ := who.(auth.Principal)
 	return p
+}
+
+// Denied is why a public route has nobody in Who: errs.ErrUnauthenticated without a
+// token or with a bad one, errs.ErrUnavailable when tokens cannot be verified at the
+// moment. It is nil when somebody is asking.
+func Denied(c *gin.Context) error {
+	v, _ := c.Get(deniedKey)
+	err, _ := v.(error)
+	return err
 }
 
 // RequestID is the request's id.

@@ -4,6 +4,7 @@
 package idempotency
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -51,8 +52,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// Store keeps the answers in the service's database, their bodies sealed: an
-// answer may hold what is shown only once.
+// Store keeps the answers in the service's database, bodies and fingerprints
+// sealed: an answer may hold what is shown only once, a request a password.
 type Store struct {
 	pool *pgxpool.Pool
 	box  *seal.Box
@@ -76,7 +77,12 @@ func (s *Store) Begin(ctx context.Context, k Key, fingerprint [sha256.Size]byte)
 	holder := uuid.New()
 	var won uuid.UUID
 	// The first branch takes a fresh key, or one whose holder died.
-	err := s.pool.QueryRow(ctx, `
+	// A body may hold a password, so that its bare hash would be worth guessing at.
+	sealed, err := s.box.Seal(fingerprint[:], k.context())
+	if err != nil {
+		return nil, nil, fmt.Errorf("take idempotency key: %w", err)
+	}
+	err = s.pool.QueryRow(ctx, `
 		INSERT INTO idempotency_keys AS k (tenant_id, principal, op, key, fingerprint, holder, locked_until)
 		VALUES ($1, $2, $3, $4, $5, $6, now() + $7)
 		ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE
@@ -84,7 +90,7 @@ func (s *Store) Begin(ctx context.Context, k Key, fingerprint [sha256.Size]byte)
 			status = NULL, headers = NULL, body = NULL, created_at = now()
 		WHERE k.created_at < now() - $8::interval OR (k.holder IS NOT NULL AND k.locked_until < now())
 		RETURNING holder`,
-		tenantOf(k), k.Principal, k.Op, k.Key, fingerprint[:], holder, lock, keep).Scan(&won)
+		tenantOf(k), k.Principal, k.Op, k.Key, sealed, holder, lock, keep).Scan(&won)
 	if err == nil {
 		return nil, &Attempt{s, k, holder}, nil
 	}
@@ -106,12 +112,16 @@ func (s *Store) stored(ctx context.Context, k Key, fingerprint [sha256.Size]byte
 		SELECT fingerprint, status, headers, body FROM idempotency_keys
 		WHERE tenant_id = $1 AND principal = $2 AND op = $3 AND key = $4`,
 		tenantOf(k), k.Principal, k.Op, k.Key).Scan(&first, &status, &headers, &body)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows): // abandoned just now
+	if errors.Is(err, pgx.ErrNoRows) { // abandoned just now
 		return nil, ErrRunning
+	}
+	if err == nil {
+		first, err = s.box.Open(first, k.context())
+	}
+	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read idempotency key: %w", err)
-	case [sha256.Size]byte(first) != fingerprint:
+	case !bytes.Equal(first, fingerprint[:]):
 		return nil, ErrOtherRequest
 	case status == nil:
 		return nil, ErrRunning

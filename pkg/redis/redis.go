@@ -27,18 +27,27 @@ const (
 	openWait = 15 * time.Second
 )
 
-// Open returns a client whose server has answered once; the caller closes it.
-// It waits for a server that is starting until ctx ends or 15 s have passed. The
-// url is one of
+// New returns a client of the server at url; nothing is asked of it yet. The
+// caller closes it. The url is one of
 //
 //	redis://user:password@host:6379/0               one server; rediss:// with TLS
 //	redis+cluster://host:6379,host:6379             a cluster; rediss+cluster:// with TLS
 //	redis://host:6379,redis://host:6379             a cluster, too
 //	redis+sentinel://host:26379,host:26379/0?master_name=mymaster
-func Open(ctx context.Context, url string) (goredis.UniversalClient, error) {
+func New(url string) (goredis.UniversalClient, error) {
 	c, err := newClient(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse redis url: %w", err)
+	}
+	return c, nil
+}
+
+// Open is New for a server that has answered once. It waits for a server that is
+// starting until ctx ends or 15 s have passed.
+func Open(ctx context.Context, url string) (goredis.UniversalClient, error) {
+	c, err := New(url)
+	if err != nil {
+		return nil, err
 	}
 	if err := waitReady(ctx, c); err != nil {
 		_ = c.Close()

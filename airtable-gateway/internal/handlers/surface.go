@@ -46,8 +46,8 @@ func (s surface) serve(c *gin.Context) {
 
 func (s surface) answer(c *gin.Context, call upstream.Call) (upstream.Answer, error) {
 	who := httpx.Who(c)
-	if who.IsZero() {
-		return upstream.Answer{}, errs.ErrUnauthenticated
+	if err := httpx.Denied(c); err != nil {
+		return upstream.Answer{}, err
 	}
 	body, err := io.ReadAll(c.Request.Body)
 	var tooLarge *http.MaxBytesError

@@ -177,6 +177,10 @@ func (v *visit) routed() bool {
 	return false
 }
 
+// refused goes to a public route in the place of a token that is not good, so that the
+// service can tell it from none, and nothing else.
+const refused = "Bearer refused"
+
 // identify finds out who asks.
 func (v *visit) identify() bool {
 	var given string
@@ -195,7 +199,7 @@ func (v *visit) identify() bool {
 		v.fail(faultNoToken, nil)
 	case errors.Is(err, errs.ErrUnauthenticated):
 		if v.rt.Public {
-			v.header = "" // the service sees nobody, and answers in its own way
+			v.header = refused // the service answers in its own way
 			return true
 		}
 		v.fail(faultBadToken.saying(errs.From(err).Message), err)

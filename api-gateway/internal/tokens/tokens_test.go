@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -69,7 +69,7 @@ func (s *signer) sign(t *testing.T, more ...claim) string {
 	return out
 }
 
-func (s *signer) checker(exchange Exchange, r *Revocations) *Checker {
+func (s *signer) checker(exchange Exchange, r *auth.Revocations) *Checker {
 	if r == nil {
 		return NewChecker(auth.NewVerifier("test", s, nil), exchange, func() bool { return true })
 	}
@@ -232,23 +232,23 @@ func TestPAT_SurvivesAuthServiceButNotItsOwnEnd(t *testing.T) {
 func announce(t *testing.T, rdb redis.UniversalClient, kind, value string, publish bool) {
 	t.Helper()
 	until := time.Now().Add(time.Minute).Unix()
-	if err := rdb.ZAdd(t.Context(), Set, redis.Z{Score: float64(until), Member: kind + ":" + value}).Err(); err != nil {
+	if err := rdb.ZAdd(t.Context(), authapi.RevokedSet, redis.Z{Score: float64(until), Member: kind + ":" + value}).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if publish {
 		b, _ := json.Marshal(map[string]any{kind: value, "until": until})
-		if err := rdb.Publish(t.Context(), Channel, b).Err(); err != nil {
+		if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, b).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func listen(t *testing.T, rdb redis.UniversalClient) *Revocations {
+func listen(t *testing.T, rdb redis.UniversalClient) *auth.Revocations {
 	t.Helper()
-	r := NewRevocations(rdb)
+	r := auth.NewRevocations()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = r.Run(ctx) }()
+	go func() { defer close(done); _ = r.Run(ctx, rdb) }()
 	t.Cleanup(func() { cancel(); <-done })
 	await(t, 10*time.Second, "the subscription", r.Live)
 	return r
@@ -291,50 +291,6 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 	}
 	if _, _, err := c.Check(t.Context(), "Bearer "+s.sign(t)); err != nil {
 		t.Errorf("somebody else's token: %v", err)
-	}
-}
-
-func TestRevocation_AnnouncedDuringAGapIsFound(t *testing.T) {
-	t.Parallel()
-	srv := redistest.OwnDurableServer(t)
-	rdb := srv.Client(t)
-	r := listen(t, rdb)
-	before, during := id.New[id.Session](), id.New[id.Session]()
-	announce(t, rdb, "sid", before.String(), true)
-	await(t, time.Second, "the first", func() bool { return r.Revoked(auth.Principal{SessionID: before}) })
-	if err := srv.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, 10*time.Second, "noticing that Redis is away", func() bool { return !r.Live() })
-	if !r.Revoked(auth.Principal{SessionID: before}) {
-		t.Error("a revocation was forgotten while Redis was away")
-	}
-	if err := srv.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	// Stored, but announced while nobody may have listened.
-	await(t, 10*time.Second, "writing to Redis again", func() bool {
-		return rdb.ZAdd(t.Context(), Set, redis.Z{Score: float64(time.Now().Add(time.Minute).Unix()), Member: "sid:" + during.String()}).Err() == nil
-	})
-	await(t, pollEvery+10*time.Second, "the one of the gap", func() bool { return r.Revoked(auth.Principal{SessionID: during}) })
-}
-
-func TestRevocation_EndsWithTheTokens(t *testing.T) {
-	t.Parallel()
-	r := NewRevocations(nil)
-	session := id.New[id.Session]()
-	r.add("sid:"+session.String(), time.Now().Add(time.Minute).Unix())
-	r.add("sid:nonsense", time.Now().Add(time.Minute).Unix())
-	r.add("unknown:x", time.Now().Add(time.Minute).Unix())
-	r.add("pat:past", time.Now().Add(-time.Minute).Unix())
-	r.hear(`{"sid":`)
-	r.hear(fmt.Sprintf(`{"pat":"p","until":%d}`, time.Now().Add(time.Minute).Unix()))
-	if r.Len() != 2 || !r.Revoked(auth.Principal{PAT: "p"}) || r.Revoked(auth.Principal{}) {
-		t.Errorf("%d entries", r.Len())
-	}
-	r.forgetExpired(time.Now().Add(time.Hour).Unix())
-	if r.Len() != 0 || r.Revoked(auth.Principal{SessionID: session}) {
-		t.Error("what is over was not forgotten")
 	}
 }
 

@@ -112,7 +112,8 @@ func (a *Auth) ExchangeToken(ctx context.Context, service auth.Principal, subjec
 	c := auth.Claims{
 		RegisteredClaims: a.registeredClaims(user.UserID.String(), auth.AudienceUser, user.ExpiresAt),
 		Tenant:           user.TenantID.String(), Session: user.SessionID.String(), Role: user.Role,
-		Scope: strings.Join(user.Scopes, " "), PAT: user.PAT, Bases: user.Bases, Act: &auth.Actor{Subject: auth.ServiceSubject(service.Service)},
+		Scope: strings.Join(user.Scopes, " "), PAT: user.PAT, Bases: user.Bases,
+		Act: &auth.Actor{Subject: auth.ServiceSubject(service.Service), Act: user.Actor},
 	}
 	access, err := a.Keys.Sign(c)
 	return access, user.ExpiresAt.Sub(a.Now()), err
