@@ -22,6 +22,10 @@ var (
 	// connection. It is not a 401: the caller's own token is good.
 	ErrTokenRefused = &models.Error{Status: http.StatusForbidden, Type: "INVALID_PERMISSIONS",
 		Message: "Airtable refused the token of the connection that this base belongs to. An administrator has to renew it."}
+	// ErrQuotaSpent is what Airtable answers when the calls of the month are used up.
+	// Its text is not documented, its type is; waiting does not help.
+	ErrQuotaSpent = &models.Error{Status: http.StatusTooManyRequests, Type: "PUBLIC_API_BILLING_LIMIT_EXCEEDED",
+		Message: "The API billing plan limit has been exceeded for this month"}
 	// ErrOutcomeUnknown is the answer when nobody can say whether a write was
 	// applied. Clients of Airtable do not repeat a call on a 500.
 	ErrOutcomeUnknown = &models.Error{Status: http.StatusInternalServerError, Type: "SERVER_ERROR",

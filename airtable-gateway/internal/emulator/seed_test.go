@@ -1,0 +1,78 @@
+package emulator_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/pkg/pgtest"
+)
+
+func get(t *testing.T, h http.Handler, token, path string) string {
+	t.Helper()
+	r := httptest.NewRequest("GET", path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Body.String()
+}
+
+func TestSeed_GivesTheChosenIdsAndItsLinksPointForward(t *testing.T) {
+	t.Parallel()
+	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), time.Now)
+	const text = `{"bases":[
+		{"id":"appA","name":"A","tables":[
+			{"id":"tblFirst","name":"First","fields":[{"id":"fldName","name":"Name","type":"singleLineText"},
+				{"id":"fldNext","name":"Next","type":"multipleRecordLinks","options":{"linkedTableId":"tblSecond","inverseLinkFieldId":"fldBack"}}],
+			 "records":[{"id":"recOne","createdTime":"2026-01-01T09:00:00Z","fields":{"Name":"one","Next":["recTwo"]}}]},
+			{"id":"tblSecond","name":"Second","fields":[{"id":"fldName2","name":"Name","type":"singleLineText"}],
+			 "records":[{"id":"recTwo","fields":{"Name":"two"}}]}]},
+		{"id":"appB","name":"B","tables":[{"name":"T","fields":[{"name":"N","type":"singleLineText"}]}]}]}`
+	seed, err := emulator.ReadSeed(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds what the first left
+		if err := seed.Plant(t.Context(), store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := emulator.New(emulator.Options{Store: store, Now: time.Now, Tokens: []emulator.Token{
+		{Token: "patAll", Scopes: []string{"*"}, Bases: []string{"*"}},
+		{Token: "patB", Scopes: []string{"schema.bases:read"}, Bases: []string{"appB"}},
+	}})
+	if got, want := get(t, e, "patAll", "/v0/appA/First/recOne"),
+		`{"id":"recOne","createdTime":"2026-01-01T09:00:00.000Z","fields":{"Name":"one","Next":["recTwo"]}}`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := get(t, e, "patB", "/v0/meta/bases"), `{"bases":[{"id":"appB","name":"B","permissionLevel":"create"}]}`; got != want {
+		t.Errorf("bases of a token for one: %s", got)
+	}
+	if got := get(t, e, "patB", "/v0/appA/First"); !strings.Contains(got, "INVALID_PERMISSIONS_OR_MODEL_NOT_FOUND") {
+		t.Errorf("a base that the token does not see: %s", got)
+	}
+}
+
+func TestSeed_OfTheSampleIsServed(t *testing.T) {
+	t.Parallel()
+	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), time.Now)
+	if err := emulator.SampleSeed().Plant(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	e := emulator.New(emulator.Options{Store: store, Now: time.Now})
+	if got := get(t, e, "patAny", "/v0/appEmulator000001/People/recGrace000000001"); !strings.Contains(got, `["recTask0000000001"]`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestSeed_AMisspeltKeyIsTold(t *testing.T) {
+	t.Parallel()
+	if _, err := emulator.ReadSeed(strings.NewReader(`{"basis":[]}`)); err == nil || !strings.Contains(err.Error(), "basis") {
+		t.Errorf("err = %v", err)
+	}
+}
