@@ -35,6 +35,12 @@ var (
 // Refuse is the answer that tells of err.
 func Refuse(err *models.Error) upstream.Answer { return answer(err.Status, err.Body()) }
 
+// QuotaSpent reports whether the answer says that the month's calls are used up.
+func QuotaSpent(a upstream.Answer) bool {
+	e := ReadError(a)
+	return e != nil && e.Type == ErrQuotaSpent.Type
+}
+
 // Retry is the answer when the call was certainly not executed, or only reads:
 // pyairtable sends it again when a Retry-After comes with it, creates included.
 func Retry() upstream.Answer {
