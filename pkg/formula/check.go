@@ -130,9 +130,6 @@ func (f *Formula) Part(n Node) *Formula {
 
 // And returns the conjunction of parts of the formula as a formula of its own.
 func (f *Formula) And(parts []Node) *Formula {
-	if len(parts) == 1 {
-		return f.Part(parts[0])
-	}
 	return f.Part(&CallNode{Name: "AND", Args: parts, fn: functions["AND"]})
 }
 

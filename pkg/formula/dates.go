@@ -87,6 +87,22 @@ func (v Value) toDate() Value {
 	return Fail(v.kind.String() + " where a date is needed")
 }
 
+// Date returns v as date functions see it: a text in ISO form is a date; what is
+// none is an error value.
+func (v Value) Date() Value { return v.toDate() }
+
+// Bounds returns the first moments of the unit of time that a date lies in and of
+// the next one, as IS_SAME and its like compare: in UTC, by milliseconds if the unit
+// is unknown. Both are moments, or an error if they are out of range.
+func (v Value) Bounds(unit string) (from, to Value) {
+	u := unitNamed(unit, unitMillisecond)
+	from = Moment(startOf(v.Time(), u))
+	if from.kind == KindError {
+		return from, from
+	}
+	return from, from.add(1, u)
+}
+
 func loadZone(name string) *time.Location {
 	if strings.EqualFold(name, "utc") || strings.EqualFold(name, "gmt") {
 		return time.UTC
