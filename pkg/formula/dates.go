@@ -35,9 +35,9 @@ func (u unit) millis() float64 {
 	return [...]float64{1, milliSecond, milliMinute, milliHour, milliDay, 7 * milliDay}[u]
 }
 
-// unitNamed returns the unit of a name, long or short, or otherwise. Only M and m,
-// month and minute, depend on the letter case.
-func unitNamed(name string, otherwise unit) unit {
+// unitNamed returns the unit of a name, long or short; milliseconds if it is
+// unknown. Only M and m, month and minute, depend on the letter case.
+func unitNamed(name string) unit {
 	switch name {
 	case "M":
 		return unitMonth
@@ -52,7 +52,7 @@ func unitNamed(name string, otherwise unit) unit {
 		return unitMillisecond
 	case "second", "":
 		if name == "" {
-			return otherwise
+			return unitMillisecond
 		}
 		return unitSecond
 	case "minute":
@@ -70,7 +70,7 @@ func unitNamed(name string, otherwise unit) unit {
 	case "year", "y":
 		return unitYear
 	}
-	return otherwise
+	return unitMillisecond
 }
 
 // toDate returns v as a date: a text in ISO form is one. Blank is an error, as all
@@ -95,7 +95,7 @@ func (v Value) Date() Value { return v.toDate() }
 // the next one, as IS_SAME and its like compare: in UTC, by milliseconds if the unit
 // is unknown. Both are moments, or an error if they are out of range.
 func (v Value) Bounds(unit string) (from, to Value) {
-	u := unitNamed(unit, unitMillisecond)
+	u := unitNamed(unit)
 	from = Moment(startOf(v.Time(), u))
 	if from.kind == KindError {
 		return from, from
@@ -168,7 +168,7 @@ func fnDateAdd(_ *evaluator, args []Value) Value {
 	if math.IsNaN(n) || math.IsInf(n, 0) {
 		return Fail("a date cannot be moved by " + formatNumber(n))
 	}
-	return d.add(n, unitNamed(args[2].String(), unitMillisecond))
+	return d.add(n, unitNamed(args[2].String()))
 }
 
 // add moves a date. Parts of days, weeks and months are rounded, of hours and less
@@ -235,7 +235,7 @@ func fnDatetimeDiff(_ *evaluator, args []Value) Value {
 	}
 	u := unitSecond
 	if len(args) == 3 {
-		u = unitNamed(args[2].String(), unitMillisecond)
+		u = unitNamed(args[2].String())
 	}
 	return Number(difference(a, b, u))
 }
@@ -378,7 +378,7 @@ func relation(args []Value, holds func(order int) bool) Value {
 	}
 	u := unitMillisecond
 	if len(args) == 3 {
-		u = unitNamed(args[2].String(), unitMillisecond)
+		u = unitNamed(args[2].String())
 	}
 	zone := a.local().Location()
 	return Bool(holds(startOf(a.local(), u).Compare(startOf(b.Time().In(zone), u))))

@@ -131,9 +131,6 @@ func (ev *evaluator) text(s string) Value {
 	return Text(s)
 }
 
-// room reports whether a text of n bytes may be made; ask before making it.
-func (ev *evaluator) room(n int) bool { return n <= ev.f.limits.Text && ev.charge(n) }
-
 func (ev *evaluator) chain(n *ChainNode) Value {
 	if n.Rest[0].Op == "&" {
 		return ev.concat(n)

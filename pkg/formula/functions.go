@@ -173,7 +173,7 @@ func firstListType(f *Formula, n *CallNode) Type {
 func dateAddType(f *Formula, n *CallNode) Type {
 	t := f.typeOf(n.Args[0])
 	if name, ok := n.Args[2].(*TextNode); ok && t.Kind == KindDate && t.Day {
-		return Type{Kind: KindDate, Day: unitNamed(name.Value, unitMillisecond) >= unitDay}
+		return Type{Kind: KindDate, Day: unitNamed(name.Value) >= unitDay}
 	}
 	return Type{Kind: KindDate}
 }

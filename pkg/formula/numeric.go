@@ -53,7 +53,11 @@ func fnLog(_ *evaluator, args []Value) Value {
 		case 2:
 			return math.Log2(n)
 		}
-		return math.Log(n) / math.Log(base)
+		power := math.Log(n) / math.Log(base)
+		if whole := math.Round(power); math.Pow(base, whole) == n {
+			return whole // which division misses by a bit
+		}
+		return power
 	})
 }
 

@@ -122,7 +122,7 @@ func fnRegexReplace(ev *evaluator, args []Value) Value {
 }
 
 // shortText is so short that finding all matches is cheap, although a pattern like
-// a|a*b looks through the whole rest for each.
+// a*b|a looks through the whole rest for each.
 const shortText = 2 << 10
 
 // all is FindAllStringSubmatchIndex within the work that is left.
