@@ -31,7 +31,9 @@ type Schema struct {
 // Formula is a formula bound to a table. It is immutable and safe for use by many
 // goroutines.
 type Formula struct {
-	root    Node
+	src     string
+	whole   Node // what src was parsed to
+	root    Node // whole, or the part that this is
 	typ     Type
 	fields  []Field // by FieldNode.slot; no ID: the rollup's values
 	rollup  *Type
@@ -53,7 +55,7 @@ func Compile(src string, schema Schema, limits Limits) (*Formula, error) {
 // that names all unknown fields. Types are not enforced, as Airtable does not:
 // what does not fit is an error value when it is evaluated.
 func (e *Expr) Check(schema Schema) (*Formula, error) {
-	f := &Formula{root: e.root, rollup: schema.Values, limits: e.limits,
+	f := &Formula{src: e.src, whole: e.root, root: e.root, rollup: schema.Values, limits: e.limits,
 		regexes: map[string]*pattern{}, zones: map[string]*time.Location{}}
 	var unknown *Error
 	for _, n := range e.names {
@@ -110,6 +112,27 @@ func (f *Formula) Fields() []string {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)
+}
+
+// Source returns the text that was parsed, with each field written as name says, in
+// braces: by its id, so that a formula survives the renaming of fields, or by its
+// present name for people. A name with a backslash before a brace cannot be written
+// and comes out as another.
+func (f *Formula) Source(name func(Field) string) string {
+	var b strings.Builder
+	end := 0
+	Walk(f.whole, func(n Node) {
+		ref, ok := n.(*FieldNode)
+		if !ok {
+			return
+		}
+		if field, known := f.Field(ref); known {
+			b.WriteString(f.src[end:ref.at])
+			b.WriteString("{" + strings.ReplaceAll(name(field), "}", `\}`) + "}")
+			end = ref.end
+		}
+	})
+	return b.String() + f.src[end:]
 }
 
 // Root returns the formula's outermost part.

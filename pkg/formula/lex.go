@@ -23,6 +23,7 @@ const (
 type token struct {
 	kind tokenKind
 	pos  int
+	end  int
 	text string
 	num  float64
 }

@@ -58,6 +58,7 @@ type TextNode struct {
 // FieldNode names a field, or the rollup's values.
 type FieldNode struct {
 	at   int
+	end  int
 	Name string
 	Bare bool // written without braces
 	slot int  // index into Expr.names
@@ -112,6 +113,7 @@ func (n *ChainNode) Pos() int { return n.First.Pos() }
 // Expr is a parsed formula that is not yet bound to a table. It is immutable and
 // may be checked against many schemas.
 type Expr struct {
+	src    string
 	root   Node
 	names  []*FieldNode // first occurrence of each name as written
 	limits Limits
@@ -139,7 +141,7 @@ func Parse(src string, limits Limits) (*Expr, error) {
 	if p.tok.kind != tokEnd {
 		return nil, fault(p.tok.pos, "unexpected %s", p.tok.describe())
 	}
-	return &Expr{root: root, names: p.names, limits: limits}, nil
+	return &Expr{src: src, root: root, names: p.names, limits: limits}, nil
 }
 
 // slotKey tells {values} from values.
@@ -159,6 +161,7 @@ type parser struct {
 
 func (p *parser) advance() (err error) {
 	p.tok, err = p.lex.next()
+	p.tok.end = p.lex.pos
 	return err
 }
 
@@ -244,7 +247,7 @@ func (p *parser) primary() (Node, error) {
 func (p *parser) field(t token, bare bool) Node {
 	key := slotKey{t.text, bare}
 	slot, known := p.slots[key]
-	n := &FieldNode{at: t.pos, Name: t.text, Bare: bare, slot: slot}
+	n := &FieldNode{at: t.pos, end: t.end, Name: t.text, Bare: bare, slot: slot}
 	if !known {
 		n.slot = len(p.names)
 		p.slots[key] = n.slot

@@ -109,6 +109,26 @@ func TestCheck_ResolvesNamesExactlyThenLoosely(t *testing.T) {
 	}
 }
 
+func TestSource_WritesFieldsByIdOrName(t *testing.T) {
+	t.Parallel()
+	const src = "IF( qty>1,{Name}&'Qty {Qty}' , {a\\}b} ) & TODAY"
+	f, err := formula.Compile(src, schema, formula.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byID := f.Source(func(f formula.Field) string { return f.ID })
+	if diff := cmp.Diff("IF( {fldQQQQQQQQQQQQQQ}>1,{fldNAME}&'Qty {Qty}' , {fldBRACE} ) & TODAY", byID); diff != "" {
+		t.Error(diff)
+	}
+	if f, err = formula.Compile(byID, schema, formula.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	byName := f.Source(func(f formula.Field) string { return f.Name })
+	if diff := cmp.Diff("IF( {Qty}>1,{Name}&'Qty {Qty}' , {a\\}b} ) & TODAY", byName); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCheck_FindsTheResultType(t *testing.T) {
 	t.Parallel()
 	list := func(e formula.Kind) formula.Type { return formula.Type{Kind: formula.KindList, Elem: e} }

@@ -37,39 +37,51 @@ func (c *compiler) finite(n formula.Node) (cond, bool) {
 	if len(cells) > maxDomain {
 		return cond{}, false
 	}
+	out, ok := c.outcomes(n, column, cells)
+	switch {
+	case !ok:
+		return cond{}, false
+	case column.Storage == AsChoice:
+		return c.chosen(id, out)
+	case out.blank == out.checked:
+		return truth(out.blank), true
+	}
+	box := cond{`COALESCE((r.cells -> ` + c.arg(id) + `::text) = 'true'::jsonb, FALSE)`, true}
+	if out.blank {
+		return box.negated(), true
+	}
+	return box, true
+}
+
+// outcomes says for which cells a part is true.
+type outcomes struct {
+	blank, checked bool
+	yes, no        []string // ids of choices
+}
+
+// outcomes fails if the part is an error or a list for one of the cells.
+func (c *compiler) outcomes(n formula.Node, column Column, cells []any) (out outcomes, ok bool) {
 	part := c.f.Part(n)
-	var yes, no []string
-	var blank, checked bool
 	for _, cell := range cells {
 		value := column.value(cell)
 		v := part.Eval(&formula.Env{Now: c.env.Now, Cell: func(string) formula.Value { return value }})
 		if v.Kind() == formula.KindError || v.Kind() == formula.KindList {
-			return cond{}, false
+			return out, false
 		}
 		switch cell := cell.(type) {
 		case nil:
-			blank = v.Truthy()
+			out.blank = v.Truthy()
 		case bool:
-			checked = v.Truthy()
+			out.checked = v.Truthy()
 		case string:
 			if v.Truthy() {
-				yes = append(yes, cell)
+				out.yes = append(out.yes, cell)
 			} else {
-				no = append(no, cell)
+				out.no = append(out.no, cell)
 			}
 		}
 	}
-	if column.Storage == AsChoice {
-		return c.chosen(id, blank, yes, no)
-	}
-	if blank == checked {
-		return truth(blank), true
-	}
-	box, _ := exactly(`COALESCE((r.cells -> ` + c.arg(id) + `::text) = 'true'::jsonb, FALSE)`)
-	if blank {
-		return box.negated(), true
-	}
-	return box, true
+	return out, true
 }
 
 // onlyField returns the id of the one field that a part depends on, if its cells
@@ -91,16 +103,16 @@ func (c *compiler) onlyField(n formula.Node) (id string, ok bool) {
 	return id, ok && size <= maxPart && (storage == AsChoice || storage == AsCheckbox)
 }
 
-func (c *compiler) chosen(id string, blank bool, yes, no []string) (cond, bool) {
-	if blank && len(no) == 0 || !blank && len(yes) == 0 {
-		return truth(blank), true
+func (c *compiler) chosen(id string, out outcomes) (cond, bool) {
+	ids := out.yes
+	if out.blank {
+		ids = out.no
 	}
-	ids := yes
-	if blank {
-		ids = no
+	if len(ids) == 0 {
+		return truth(out.blank), true
 	}
 	in := `COALESCE((r.cells ->> ` + c.arg(id) + `::text) = ANY(` + c.arg(ids) + `::text[]), FALSE)`
-	if blank {
+	if out.blank {
 		return exactly("(NOT " + in + ")")
 	}
 	if len(ids) <= maxIndexed && c.table.Contains != nil {
@@ -392,11 +404,15 @@ func (c *compiler) dateAgainst(id, op string, v formula.Value) (cond, bool) {
 
 // emptiness is {Field}&"" = "", by which people tell an empty number from a 0.
 func (c *compiler) emptiness(n *formula.ChainNode, op string, v formula.Value) (cond, bool) {
-	if !blankLike(v) {
+	if n.Rest[0].Op != "&" || !blankLike(v) {
 		return cond{}, false
 	}
+	parts := []formula.Node{n.First}
+	for _, link := range n.Rest {
+		parts = append(parts, link.X)
+	}
 	var sqls []string
-	for _, part := range append([]formula.Node{n.First}, operands(n)...) {
+	for _, part := range parts {
 		if v, ok := c.constant(part); ok && blankLike(v) {
 			continue
 		}
@@ -407,19 +423,6 @@ func (c *compiler) emptiness(n *formula.ChainNode, op string, v formula.Value) (
 		sqls = append(sqls, sql)
 	}
 	return same(op, allOf(sqls))
-}
-
-// operands are the right operands of a chain of &; nil-like for other chains, whose
-// parts are then no fields.
-func operands(n *formula.ChainNode) []formula.Node {
-	var out []formula.Node
-	for _, link := range n.Rest {
-		if link.Op != "&" {
-			return []formula.Node{n}
-		}
-		out = append(out, link.X)
-	}
-	return out
 }
 
 func (c *compiler) empty(n formula.Node) (string, bool) {
@@ -542,7 +545,7 @@ func (c *compiler) relation(n *formula.CallNode) (cond, bool) {
 		}
 		name = map[string]string{"IS_SAME": "IS_SAME", "IS_BEFORE": "IS_AFTER", "IS_AFTER": "IS_BEFORE"}[name]
 	}
-	if k != dateClass {
+	if k != dateClass || len(n.Args) == 3 && c.table.Columns[id].Zone != nil {
 		return cond{}, false
 	}
 	if blankLike(v) {

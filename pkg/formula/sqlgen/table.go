@@ -34,6 +34,10 @@ type Choice struct{ ID, Name string }
 type Column struct {
 	Storage Storage
 	Choices []Choice // of AsChoice; an id that is not among them is an empty cell
+
+	// Zone is the fixed time zone of a field of moments: the parts of its dates are
+	// those on this clock. nil: UTC.
+	Zone *time.Location
 }
 
 // Table is what SQL knows about a table: its columns by field id. A field that it
@@ -71,7 +75,7 @@ func (t *Table) Value(r *Row, field string) formula.Value {
 	case RowNumber:
 		return formula.Number(float64(r.Number))
 	case RowCreated:
-		return formula.Moment(r.Created)
+		return formula.Moment(r.Created).In(c.Zone)
 	case RowCreatedDay:
 		return formula.Day(r.Created.UTC())
 	case RowModified, RowModifiedDay:
@@ -79,7 +83,7 @@ func (t *Table) Value(r *Row, field string) formula.Value {
 			return formula.Blank()
 		}
 		if c.Storage == RowModified {
-			return formula.Moment(r.Modified)
+			return formula.Moment(r.Modified).In(c.Zone)
 		}
 		return formula.Day(r.Modified.UTC())
 	}
@@ -114,7 +118,7 @@ func (c *Column) text(s string) formula.Value {
 		}
 	case AsDateTime:
 		if t, err := time.Parse(momentForm, s); err == nil {
-			return formula.Moment(t)
+			return formula.Moment(t).In(c.Zone)
 		}
 	case AsChoice:
 		for _, choice := range c.Choices {
@@ -128,7 +132,8 @@ func (c *Column) text(s string) formula.Value {
 
 // Env returns the environment in which a formula is evaluated for the row.
 // elsewhere gives the values of fields that are Elsewhere, by id; nil: they are
-// blank.
+// blank. LAST_MODIFIED_TIME of certain fields is that of the row, unless the caller
+// sets Modified of what is returned.
 func (t *Table) Env(r *Row, now time.Time, elsewhere func(field string) formula.Value) *formula.Env {
 	return &formula.Env{
 		Now: now, RecordID: r.ID, Created: r.Created,
