@@ -58,8 +58,9 @@ func (e *Expr) Check(schema Schema) (*Formula, error) {
 	f := &Formula{src: e.src, whole: e.root, root: e.root, rollup: schema.Values, limits: e.limits,
 		regexes: map[string]*pattern{}, zones: map[string]*time.Location{}}
 	var unknown *Error
+	known, missing := newDictionary(schema), map[string]bool{}
 	for _, n := range e.names {
-		field, ok := schema.find(n)
+		field, ok := known.find(n)
 		f.fields = append(f.fields, field)
 		if ok {
 			continue
@@ -67,7 +68,8 @@ func (e *Expr) Check(schema Schema) (*Formula, error) {
 		if unknown == nil {
 			unknown = &Error{Pos: n.at, Reason: "unknown field"}
 		}
-		if name := strings.ToLower(n.Name); !slices.Contains(unknown.UnknownFields, name) {
+		if name := strings.ToLower(n.Name); !missing[name] {
+			missing[name] = true
 			unknown.UnknownFields = append(unknown.UnknownFields, name)
 		}
 	}
@@ -79,20 +81,49 @@ func (e *Expr) Check(schema Schema) (*Formula, error) {
 	return f, nil
 }
 
-// find resolves a name: as written, as an id, in another letter case, and at last
-// (unconfirmed) without the blanks around it.
-func (s Schema) find(n *FieldNode) (Field, bool) {
-	if s.Values != nil && n.Bare && strings.EqualFold(n.Name, "values") {
+// dictionary finds fields by words.
+type dictionary struct {
+	values bool
+	tiers  []tier
+}
+
+// tier is one way to spell fields; the first field of a spelling counts.
+type tier struct {
+	spelling func(name string) string
+	fields   map[string]Field
+}
+
+// newDictionary resolves names as written, as ids, in another letter case, and at
+// last (unconfirmed) without the blanks around them.
+func newDictionary(s Schema) dictionary {
+	d := dictionary{values: s.Values != nil}
+	asWritten := func(name string) string { return name }
+	trimmed := func(name string) string { return strings.ToLower(strings.TrimSpace(name)) }
+	d.add(s.Fields, asWritten, func(f Field) string { return f.Name })
+	d.add(s.Fields, asWritten, func(f Field) string { return f.ID })
+	d.add(s.Fields, strings.ToLower, func(f Field) string { return f.Name })
+	d.add(s.Fields, trimmed, func(f Field) string { return f.Name })
+	return d
+}
+
+func (d *dictionary) add(fields []Field, spelling func(string) string, word func(Field) string) {
+	t := tier{spelling, make(map[string]Field, len(fields))}
+	for _, f := range fields {
+		key := spelling(word(f))
+		if _, taken := t.fields[key]; !taken {
+			t.fields[key] = f
+		}
+	}
+	d.tiers = append(d.tiers, t)
+}
+
+func (d *dictionary) find(n *FieldNode) (Field, bool) {
+	if d.values && n.Bare && strings.EqualFold(n.Name, "values") {
 		return Field{}, true
 	}
-	for _, same := range []func(f Field) bool{
-		func(f Field) bool { return f.Name == n.Name },
-		func(f Field) bool { return f.ID == n.Name },
-		func(f Field) bool { return strings.EqualFold(f.Name, n.Name) },
-		func(f Field) bool { return strings.EqualFold(strings.TrimSpace(f.Name), strings.TrimSpace(n.Name)) },
-	} {
-		if i := slices.IndexFunc(s.Fields, same); i >= 0 {
-			return s.Fields[i], true
+	for _, t := range d.tiers {
+		if f, ok := t.fields[t.spelling(n.Name)]; ok {
+			return f, true
 		}
 	}
 	return Field{}, false
@@ -196,11 +227,15 @@ func (f *Formula) calls(such func(n *CallNode) bool) bool {
 	return found
 }
 
+// maxPrepared is how many literals are prepared; what is beyond costs work in each
+// evaluation.
+const maxPrepared = 64
+
 // prepare compiles literal patterns and loads literal zones once.
 func (f *Formula) prepare(root Node) {
 	Walk(root, func(n Node) {
 		call, ok := n.(*CallNode)
-		if !ok || len(call.Args) < 2 {
+		if !ok || len(call.Args) < 2 || len(f.regexes)+len(f.zones) >= maxPrepared {
 			return
 		}
 		arg, ok := call.Args[1].(*TextNode)
@@ -209,9 +244,13 @@ func (f *Formula) prepare(root Node) {
 		}
 		switch call.Name {
 		case "REGEX_MATCH", "REGEX_EXTRACT", "REGEX_REPLACE":
-			f.regexes[arg.Value] = compilePattern(arg.Value)
+			if _, done := f.regexes[arg.Value]; !done {
+				f.regexes[arg.Value] = compilePattern(arg.Value)
+			}
 		case "SET_TIMEZONE":
-			f.zones[arg.Value] = loadZone(arg.Value)
+			if _, done := f.zones[arg.Value]; !done {
+				f.zones[arg.Value] = loadZone(arg.Value)
+			}
 		}
 	})
 }

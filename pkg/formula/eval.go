@@ -33,6 +33,21 @@ func (f *Formula) Eval(env *Env) Value {
 	return ev.eval(f.root)
 }
 
+// EvalWithin is Eval with at most the given work, from which it takes what it did. A
+// negative rest means that it was not enough: then the value is an error.
+func (f *Formula) EvalWithin(env *Env, work *int) Value {
+	ev := evaluator{f: f, env: env, left: *work}
+	v := ev.eval(f.root)
+	*work = ev.left
+	if ev.left < 0 {
+		return errTooMuch
+	}
+	return v
+}
+
+// Limits returns the limits that the formula was parsed with, none of them 0.
+func (f *Formula) Limits() Limits { return f.limits }
+
 // Matches reports whether the record passes the formula as a filterByFormula.
 func (f *Formula) Matches(env *Env) bool { return f.Eval(env).Truthy() }
 

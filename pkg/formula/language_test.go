@@ -1,6 +1,7 @@
 package formula_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -322,6 +323,18 @@ func TestLimits_WhatGrowsTooLargeIsAnError(t *testing.T) {
 			t.Errorf("%.60s took %v", src, took)
 		}
 	}
+	for name, src := range map[string]string{
+		"many patterns": `AND(` + strings.Repeat(`REGEX_MATCH("a","`+strings.Repeat("(x{1000})", 100)+`"),`, 250) + `1)`,
+		"many names":    manyNames(),
+	} {
+		begin := time.Now()
+		if _, err := formula.Compile(src, schema, formula.Limits{}); (err != nil) != (name == "many names") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
 	small, err := formula.Compile(`"abc"&"def"`, schema, formula.Limits{Text: 5})
 	if err != nil {
 		t.Fatal(err)
@@ -329,4 +342,13 @@ func TestLimits_WhatGrowsTooLargeIsAnError(t *testing.T) {
 	if small.Eval(env()).Kind() != formula.KindError {
 		t.Error("the limit of text is not kept")
 	}
+}
+
+func manyNames() string {
+	var b strings.Builder
+	b.WriteString("OR(")
+	for i := range 30_000 {
+		b.WriteString("{" + strconv.FormatInt(int64(i), 36) + "},")
+	}
+	return b.String() + "1)"
 }

@@ -11,8 +11,8 @@ import (
 // What a regular expression may be: repetitions make programs that are a hundred
 // times as long as their patterns.
 const (
-	maxPattern = 1_000  // bytes
-	maxProgram = 10_000 // instructions
+	maxPattern = 1_000 // bytes
+	maxProgram = 2_000 // instructions
 )
 
 // pattern is a compiled regular expression.
@@ -32,7 +32,7 @@ func compilePattern(source string) *pattern {
 		return nil
 	}
 	parsed, err := syntax.Parse(source, syntax.Perl)
-	if err != nil {
+	if err != nil || estimate(parsed) > maxProgram {
 		return nil
 	}
 	program, err := syntax.Compile(parsed.Simplify())
@@ -48,6 +48,22 @@ func compilePattern(source string) *pattern {
 		return nil
 	}
 	return &pattern{re, after, 1 + len(program.Inst)/2}
+}
+
+// estimate is about how many instructions a pattern has, found without making them.
+// It stops counting beyond maxProgram.
+func estimate(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n = min(n+estimate(sub), maxProgram+1)
+	}
+	if re.Op == syntax.OpCharClass {
+		n = 1
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return min(n, maxProgram+1)
 }
 
 // pattern returns the first argument and the compiled second one, once the work of

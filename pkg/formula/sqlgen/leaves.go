@@ -64,7 +64,7 @@ func (c *compiler) outcomes(n formula.Node, column Column, cells []any) (out out
 	part := c.f.Part(n)
 	for _, cell := range cells {
 		value := column.value(cell)
-		v := part.Eval(&formula.Env{Now: c.env.Now, Cell: func(string) formula.Value { return value }})
+		v := part.EvalWithin(&formula.Env{Now: c.env.Now, Cell: func(string) formula.Value { return value }}, &c.work)
 		if v.Kind() == formula.KindError || v.Kind() == formula.KindList {
 			return out, false
 		}

@@ -46,7 +46,7 @@ const (
 // first parameter. It always succeeds; a filter whose SQL is TRUE has the whole
 // formula as its Rest.
 func Compile(f *formula.Formula, now time.Time, table Table, firstArg int) Filter {
-	c := &compiler{f: f, env: &formula.Env{Now: now}, table: table, first: firstArg, slots: map[any]int{}}
+	c := &compiler{f: f, env: &formula.Env{Now: now}, table: table, first: firstArg, slots: map[any]int{}, work: f.Limits().Work}
 	if v, ok := c.constant(f.Root()); ok {
 		return Filter{SQL: truth(v.Truthy()).sql}
 	}
@@ -62,7 +62,7 @@ func Compile(f *formula.Formula, now time.Time, table Table, firstArg int) Filte
 		}
 	}
 	out := c.render(allOf(sqls))
-	if len(out.Args) > maxArgs || len(out.SQL) > maxSQL {
+	if c.work < 0 || len(out.Args) > maxArgs || len(out.SQL) > maxSQL {
 		return Filter{SQL: sqlTrue, Rest: f}
 	}
 	switch {
@@ -154,6 +154,7 @@ type compiler struct {
 	first int
 	args  []any
 	slots map[any]int // where in args a text or number is
+	work  int         // that evaluating constants may still cost
 }
 
 // arg returns a mark for the parameter of a value: a text, a number, a list of texts
@@ -199,13 +200,14 @@ func (c *compiler) render(sql string) Filter {
 	return out
 }
 
-// constant evaluates a part that depends on no record.
+// constant evaluates a part that depends on no record. All of them together may cost
+// what evaluating the formula may.
 func (c *compiler) constant(n formula.Node) (formula.Value, bool) {
 	part := c.f.Part(n)
 	if part.UsesRecord() || mentions(n) {
 		return formula.Value{}, false
 	}
-	return part.Eval(c.env), true
+	return part.EvalWithin(c.env, &c.work), true
 }
 
 // mentions reports whether a part names a field.

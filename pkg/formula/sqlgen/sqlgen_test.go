@@ -109,6 +109,17 @@ func TestCompile_TooManyTermsAreLeftToTheEvaluator(t *testing.T) {
 	}
 }
 
+func TestCompile_CostlyConstantsAreLeftToTheEvaluator(t *testing.T) {
+	t.Parallel()
+	terms := make([]string, 5_000)
+	for i := range terms {
+		terms[i] = fmt.Sprintf(`{T1}=REPT("a",%d)`, 900_000+i)
+	}
+	if filter := compile(t, "OR("+strings.Join(terms, ",")+")", table(false)); filter.SQL != "TRUE" || filter.Rest == nil || filter.Args != nil {
+		t.Errorf("%d bytes of SQL with %d parameters", len(filter.SQL), len(filter.Args))
+	}
+}
+
 func TestCompile_NeverTrustsTextsOfClients(t *testing.T) {
 	t.Parallel()
 	const evil = `'; DROP TABLE records; --`
