@@ -9,6 +9,8 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/config"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
@@ -29,6 +31,10 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	weights, err := cfg.TenantWeights()
+	if err != nil {
+		return err
+	}
 	pool, err := a.Postgres(ctx, repository.Migrations)
 	if err != nil {
 		return err
@@ -43,13 +49,25 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		client.Close()
 		return nil
 	})
+	rdb, err := a.Redis(ctx)
+	if err != nil {
+		return err
+	}
+	limits := budget.New(ctx, budget.Options{Redis: rdb, Log: a.Log, Metrics: a.Metrics, Wait: cfg.QueueWait, Weights: weights})
+	a.Go("airtable budget", limits.Run)
+	usage := repository.NewUsage(pool)
+	spent := ledger.New(usage, a.Log, a.Metrics, time.Now)
+	a.Go("airtable ledger", spent.Run)
 	store := local.New(pool, time.Now)
-	upstreams := services.NewUpstreams(store, client, box, allowed, a.Metrics)
+	upstreams := services.NewUpstreams(services.Parts{
+		Local: store, Airtable: client, Budget: limits, Ledger: spent, Box: box, Allowed: allowed, Metrics: a.Metrics,
+	})
 	connections := services.NewConnections(repository.NewConnections(pool), upstreams, time.Now)
 	handlers.Register(a.API, handlers.Deps{
 		Gateway:     services.NewGateway(connections, upstreams),
 		Connections: connections,
 		Demo:        services.NewDemo(connections, store),
+		Usage:       services.NewUsage(usage, connections, time.Now),
 		APIURL:      cfg.APIURL,
 	})
 	return nil

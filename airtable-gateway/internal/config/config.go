@@ -2,9 +2,13 @@
 package config
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/config"
+	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
 // Config is the service's configuration.
@@ -14,4 +18,24 @@ type Config struct {
 	APIURL      string        `env:"AIRTABLE_API_URL" default:"https://api.airtable.com" validate:"required,url" doc:"root of the Airtable API, without /v0, that connections use unless they say otherwise"`
 	AllowedURLs string        `env:"AIRTABLE_ALLOWED_URLS" doc:"further roots that a connection may name, comma-separated, each as scheme://host[:port]"`
 	Timeout     time.Duration `env:"AIRTABLE_TIMEOUT" default:"60s" validate:"min=1s,max=10m" doc:"how long one call to Airtable may take"`
+	QueueWait   time.Duration `env:"AIRTABLE_QUEUE_WAIT" default:"60s" validate:"min=1s,max=10m" doc:"how long a call may wait for Airtable's rate limit before it is refused"`
+	Weights     string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
+}
+
+// TenantWeights reads Weights.
+func (c Config) TenantWeights() (map[id.TenantID]float64, error) {
+	out := map[id.TenantID]float64{}
+	for entry := range strings.SplitSeq(c.Weights, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		name, text, _ := strings.Cut(entry, "=")
+		tenant, err := id.Parse[id.Tenant](strings.TrimSpace(name))
+		weight, numErr := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || numErr != nil || !(weight >= 0.01 && weight <= 1_000) {
+			return nil, fmt.Errorf("AIRTABLE_TENANT_WEIGHTS: %q is not tenant=weight with a weight from 0.01 to 1000", entry)
+		}
+		out[tenant] = weight
+	}
+	return out, nil
 }

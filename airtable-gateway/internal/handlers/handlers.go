@@ -12,6 +12,7 @@ type Deps struct {
 	Gateway     *services.Gateway
 	Connections *services.Connections
 	Demo        *services.Demo
+	Usage       *services.Usage
 	APIURL      string // of connections that name none
 }
 
@@ -36,6 +37,11 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.FetchConnection, c.connection)
 	httpx.Handle(a, airtableapi.UpdateConnection, c.update)
 	httpx.Handle(a, airtableapi.DeleteConnection, c.delete)
+
+	u := usage{d.Usage}
+	httpx.Handle(a, airtableapi.ListUsage, u.list)
+	httpx.Handle(a, airtableapi.FetchQuota, u.quota)
+	httpx.Handle(a, airtableapi.SetQuota, u.setQuota)
 
 	httpx.Handle(a, airtableapi.LoadDemo, demo{d.Demo}.load)
 

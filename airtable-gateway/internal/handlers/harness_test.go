@@ -22,6 +22,8 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
@@ -32,6 +34,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/redistest"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 	"github.com/pyairtable/pyairtable/pkg/tracing"
@@ -53,6 +56,7 @@ type fleet struct {
 	client  *rpc.Client
 	key     ed25519.PrivateKey
 	now     *clock
+	ledger  *ledger.Ledger
 }
 
 // clock stands still until it is moved.
@@ -131,17 +135,33 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	for _, address := range allowed {
 		origins = append(origins, strings.TrimSuffix(address, "/"))
 	}
-	upstreams := services.NewUpstreams(store, client, box, origins, f.metrics)
+	limits := budget.New(t.Context(), budget.Options{Redis: redistest.New(t), Log: log, Metrics: f.metrics, Wait: time.Minute})
+	spent := ledger.New(repository.NewUsage(f.pool), log, f.metrics, f.now.Now)
+	f.ledger = spent
+	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var loops sync.WaitGroup
+	for _, run := range []func(context.Context) error{limits.Run, spent.Run} {
+		loops.Go(func() {
+			if err := run(running); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	upstreams := services.NewUpstreams(services.Parts{
+		Local: store, Airtable: client, Budget: limits, Ledger: spent, Box: box, Allowed: origins, Metrics: f.metrics,
+	})
 	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)
 	handlers.Register(f.api, handlers.Deps{
 		Gateway: services.NewGateway(connections, upstreams), Connections: connections,
-		Demo: services.NewDemo(connections, store), APIURL: airtable.DefaultURL,
+		Demo: services.NewDemo(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), APIURL: airtable.DefaultURL,
 	})
 	server := httptest.NewServer(engine)
 	f.url = server.URL
 	f.client = rpc.New(rpc.Options{Callee: "airtable-gateway", Addresses: []string{server.URL}, Metrics: rpc.NewMetrics(metrics.New())})
 	t.Cleanup(func() {
 		server.Close()
+		stop()
+		loops.Wait()
 		client.Close()
 	})
 	return f

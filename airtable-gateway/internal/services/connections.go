@@ -90,15 +90,15 @@ func (s *Connections) open(ctx context.Context, c *models.Connection, address, t
 	if token == "" {
 		return errs.ErrInvalid.With(errs.Field{Pointer: "/token", Detail: "is required for this kind"})
 	}
-	origin, ok := s.upstreams.allowed.Admit(address)
+	origin, ok := s.upstreams.Allowed.Admit(address)
 	if !ok {
 		return airtableapi.ErrURLNotAllowed.With(errs.Field{Pointer: "/api_url", Detail: "is not allowed"})
 	}
-	status, err := s.try(ctx, origin, token)
+	status, err := s.try(ctx, *c, origin, token)
 	if err != nil {
 		return err
 	}
-	sealed, err := s.upstreams.box.Seal([]byte(token), c.SealContext())
+	sealed, err := s.upstreams.Box.Seal([]byte(token), c.SealContext())
 	if err != nil {
 		return fmt.Errorf("seal token: %w", err)
 	}
@@ -110,14 +110,16 @@ func (s *Connections) open(ctx context.Context, c *models.Connection, address, t
 }
 
 // try asks the account who the token belongs to.
-func (s *Connections) try(ctx context.Context, address, token string) (models.ConnectionStatus, error) {
-	up, err := s.upstreams.At(address, token)
+func (s *Connections) try(ctx context.Context, c models.Connection, address, token string) (models.ConnectionStatus, error) {
+	up, err := s.upstreams.At(c.ID, address, token)
 	if err != nil {
 		return "", airtableapi.ErrURLNotAllowed.Because(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	answer, err := up.Do(ctx, upstream.Call{Op: upstream.Whoami, Method: "GET", Path: "/v0/meta/whoami"})
+	answer, err := up.Do(ctx, upstream.Call{
+		Op: upstream.Whoami, Caller: upstream.Caller{Tenant: c.Tenant}, Method: "GET", Path: "/v0/meta/whoami",
+	})
 	switch {
 	case err != nil:
 		logging.From(ctx).Info("token of a connection not checked", zap.Error(err))

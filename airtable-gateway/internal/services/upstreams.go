@@ -10,25 +10,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/retry"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
-// Upstreams finds what answers for a connection.
-type Upstreams struct {
-	local    upstream.Upstream
-	airtable *airtable.Client
-	box      *seal.Box
-	allowed  models.AllowedURLs
-	calls    *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+// Parts are what upstreams are made of.
+type Parts struct {
+	Local    upstream.Upstream
+	Airtable *airtable.Client
+	Budget   *budget.Budget
+	Ledger   *ledger.Ledger
+	Box      *seal.Box
+	Allowed  models.AllowedURLs
+	Metrics  prometheus.Registerer
 }
 
-// NewUpstreams registers its metrics with reg.
-func NewUpstreams(local upstream.Upstream, client *airtable.Client, box *seal.Box, allowed models.AllowedURLs, reg prometheus.Registerer) *Upstreams {
+// Upstreams finds what answers for a connection.
+type Upstreams struct {
+	Parts
+	retrier *retry.Retrier
+	calls   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+// NewUpstreams registers its metrics.
+func NewUpstreams(p Parts) *Upstreams {
 	u := &Upstreams{
-		local: local, airtable: client, box: box, allowed: allowed,
+		Parts: p, retrier: retry.New(p.Metrics),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "airtable_upstream_calls_total",
 			Help: "Calls to upstreams, by what became of them.",
@@ -38,7 +50,7 @@ func NewUpstreams(local upstream.Upstream, client *airtable.Client, box *seal.Bo
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"kind", "op"}),
 	}
-	reg.MustRegister(u.calls, u.seconds)
+	p.Metrics.MustRegister(u.calls, u.seconds)
 	return u
 }
 
@@ -46,26 +58,31 @@ func NewUpstreams(local upstream.Upstream, client *airtable.Client, box *seal.Bo
 // connection was made.
 var errNotAllowed = errors.New("the connection's address is not on the list of allowed ones")
 
-// Of returns the upstream of c. What is to stand between the gateway and an
-// upstream (budget, cache, coalescing, retries) is wrapped around it here: both
-// doors, /v0 and /api/v1, come through.
+// Of returns the upstream of c, with everything that stands between the gateway and
+// it: both doors, /v0 and /api/v1, come through.
 func (u *Upstreams) Of(c models.Connection) (upstream.Upstream, error) {
 	if c.Kind == models.LocalConnection {
-		return measured{u.local, c.Kind, u}, nil
+		return measured{u.Local, c.Kind, u}, nil
 	}
-	token, err := u.box.Open(c.Token, c.SealContext())
+	token, err := u.Box.Open(c.Token, c.SealContext())
 	if err != nil {
 		return nil, fmt.Errorf("token of connection %s: %w", c.ID, err)
 	}
-	return u.At(c.APIURL, string(token))
+	return u.At(c.ID, c.APIURL, string(token))
 }
 
-// At returns the Airtable account of token at address, which must be allowed.
-func (u *Upstreams) At(address, token string) (upstream.Upstream, error) {
-	if _, ok := u.allowed.Admit(address); !ok {
+// At returns the Airtable account of the token at the address, which must be
+// allowed. Each try of a call waits for the budget, and each that leaves is in the
+// ledger of the connection.
+func (u *Upstreams) At(connection models.ConnectionID, address, token string) (upstream.Upstream, error) {
+	origin, ok := u.Allowed.Admit(address)
+	if !ok {
 		return nil, errNotAllowed
 	}
-	return measured{u.airtable.At(address, token), models.AirtableConnection, u}, nil
+	var up upstream.Upstream = measured{u.Airtable.At(origin, token), models.AirtableConnection, u}
+	up = u.Ledger.Of(up, connection)
+	up = u.Budget.Of(up, origin, token)
+	return u.retrier.Of(up), nil
 }
 
 // measured counts the calls of an upstream.

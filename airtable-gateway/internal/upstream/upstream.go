@@ -51,6 +51,8 @@ type Call struct {
 	Header   http.Header
 	Body     []byte
 
+	Attempt int // 0 for the first try, counted on by whoever repeats a call
+
 	Base   string // app…
 	Table  string // id or name
 	Record string // rec…; "" for a batch

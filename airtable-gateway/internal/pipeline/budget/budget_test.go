@@ -19,6 +19,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/redis"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 )
 
@@ -319,4 +320,37 @@ func until(ctx context.Context, done func() bool) error {
 		}
 	}
 	return nil
+}
+
+// Three replicas on one real Redis, in real time.
+func TestBudget_ReplicasShareOneBudget(t *testing.T) {
+	t.Parallel()
+	url := redistest.URL(t)
+	f := &farAPI{takes: 30 * time.Millisecond}
+	ctx, cancel := context.WithCancel(t.Context())
+	var replicas, calls sync.WaitGroup
+	for range 3 {
+		rdb, err := redis.Open(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = rdb.Close() })
+		b := New(ctx, Options{Redis: rdb, Log: zap.NewNop(), Metrics: prometheus.NewRegistry(), Wait: time.Minute})
+		replicas.Go(func() { _ = b.Run(ctx) })
+		up := b.Of(f, "https://far", "pat")
+		for range 10 {
+			calls.Go(func() {
+				if a, err := up.Do(ctx, read("app1")); err != nil || a.Status != 200 {
+					t.Errorf("got %d, %v", a.Status, err)
+				}
+			})
+		}
+	}
+	start := time.Now()
+	calls.Wait()
+	if got := f.fullest(); got > 5 || time.Since(start) > 12*time.Second {
+		t.Errorf("30 calls took %v, up to %d in a second", time.Since(start), got)
+	}
+	cancel()
+	replicas.Wait()
 }

@@ -74,6 +74,7 @@ func (q queued) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error
 		q.b.refusal.Inc()
 		logging.From(ctx).Warn("airtable refused in spite of the budget", zap.String("base", c.Base))
 		w.front = true
+		c.Attempt++
 	}
 }
 
