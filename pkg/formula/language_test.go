@@ -319,7 +319,7 @@ func TestLimits_WhatGrowsTooLargeIsAnError(t *testing.T) {
 		if v := f.Eval(env()); v.Kind() != formula.KindError {
 			t.Errorf("%.60s is a %v", src, v.Kind())
 		}
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > 10*time.Second { // without limits they take hours
 			t.Errorf("%.60s took %v", src, took)
 		}
 	}
@@ -331,7 +331,7 @@ func TestLimits_WhatGrowsTooLargeIsAnError(t *testing.T) {
 		if _, err := formula.Compile(src, schema, formula.Limits{}); (err != nil) != (name == "many names") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := time.Since(begin); took > 3*time.Second {
+		if took := time.Since(begin); took > 10*time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
 	}

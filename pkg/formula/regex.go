@@ -141,6 +141,9 @@ func fnRegexReplace(ev *evaluator, args []Value) Value {
 // a*b|a looks through the whole rest for each.
 const shortText = 2 << 10
 
+// readerCost is how much slower it is to search in a reader than in a text.
+const readerCost = 4
+
 // all is FindAllStringSubmatchIndex within the work that is left.
 func (p *pattern) all(ev *evaluator, s string) (matches [][]int, ok bool) {
 	if len(s) <= shortText {
@@ -174,9 +177,10 @@ func (p *pattern) next(ev *evaluator, s string, at int) (m []int, ok bool) {
 		_, size := utf8.DecodeLastRuneInString(s[:at])
 		re, from = p.after, at-size
 	}
-	r := meter{rest: s[from:], left: ev.left / p.cost}
+	cost := readerCost * p.cost
+	r := meter{rest: s[from:], left: ev.left / cost}
 	m = re.FindReaderSubmatchIndex(&r)
-	if r.left <= 0 || !ev.charge((len(s)-from-len(r.rest)+1)*p.cost) {
+	if r.left <= 0 || !ev.charge((len(s)-from-len(r.rest)+1)*cost) {
 		return nil, false
 	}
 	if m == nil {
