@@ -178,7 +178,7 @@ func (s setting) clock() (func() time.Time, error) {
 
 // open opens the database, of a private server if none is named, and brings it to
 // the newest schema. stop gives everything back.
-func (s setting) open(ctx context.Context) (pool *pgxpool.Pool, stop func(), err error) {
+func (s setting) open(ctx context.Context) (*pgxpool.Pool, func(), error) {
 	address, stop := s.database, func() {}
 	if address == "" {
 		server, err := localinfra.StartPostgres(ctx, localinfra.Options{
@@ -194,7 +194,7 @@ func (s setting) open(ctx context.Context) (pool *pgxpool.Pool, stop func(), err
 			}
 		}
 	}
-	pool, err = postgres.Open(ctx, address, postgres.Options{AppName: "airtable-emulator"})
+	pool, err := postgres.Open(ctx, address, postgres.Options{AppName: "airtable-emulator"})
 	if err != nil {
 		stop()
 		return nil, nil, err

@@ -3,6 +3,7 @@ package handlers
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +75,9 @@ func connectionOf(c models.Connection) airtableapi.Connection {
 
 // decode reads a success into out and turns a refusal into the error that says it.
 func decode(c upstream.Call, a upstream.Answer, out any) error {
+	if a.Status == 429 {
+		return limited(a)
+	}
 	if e := v0.ReadError(a); e != nil {
 		return problem(c, e)
 	}
@@ -96,8 +100,6 @@ func problem(c upstream.Call, e *models.Error) error {
 		return to.Saying("%s", e.Message)
 	}
 	switch {
-	case e.Status == 429:
-		return airtableapi.ErrRateLimited
 	case e.Status >= 500:
 		if v0.Reads(c) || e.Type == models.ErrRetriable.Type {
 			return airtableapi.ErrUpstreamAway
@@ -119,6 +121,17 @@ func problem(c upstream.Call, e *models.Error) error {
 		invalid.Code = strings.ToLower(e.Type)
 	}
 	return said(&invalid)
+}
+
+// limited says when to come again, if that helps.
+func limited(a upstream.Answer) error {
+	if v0.QuotaSpent(a) {
+		return airtableapi.ErrQuotaSpent
+	}
+	if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err == nil {
+		return airtableapi.ErrRateLimited.After(time.Duration(seconds) * time.Second)
+	}
+	return airtableapi.ErrRateLimited
 }
 
 // absent says what is not there. Airtable says the same of an unknown and of a

@@ -26,7 +26,7 @@ const (
 var (
 	refusals = []*errs.Error{ErrBaseNotFound, ErrTableNotFound, ErrRecordNotFound, ErrNotPermitted,
 		ErrUnknownField, ErrInvalidValue, ErrInvalidRecord, ErrConnectionRefused,
-		ErrRateLimited, ErrUpstreamAway}
+		ErrRateLimited, ErrQuotaSpent, ErrUpstreamAway}
 	connectionRefusals = []*errs.Error{ErrAdminsOnly, ErrTokenRefused, ErrURLNotAllowed, ErrLocalExists,
 		ErrTooManyConnections, ErrFixedKind}
 )

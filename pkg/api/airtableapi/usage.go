@@ -28,6 +28,10 @@ var (
 	}
 )
 
+// ErrQuotaSpent is no matter of waiting: Airtable's plan has no calls left until the
+// month is over.
+var ErrQuotaSpent = errs.New(errs.TooMany, "airtable_quota_spent", "The calls of this month that the Airtable plan allows are used up.")
+
 // UsageQuery asks for a page of sums, ascending.
 type UsageQuery struct {
 	api.PageQuery

@@ -108,6 +108,28 @@ func TestDo_CallersWaitRatherThanSeeARefusal(t *testing.T) {
 	})
 }
 
+func TestDo_TheHeaderGivesThePriority(t *testing.T) {
+	t.Parallel()
+	f := &farAPI{}
+	inTime(t, f, func(t *testing.T, _ *Budget, up upstream.Upstream) {
+		bulk := read("app1")
+		bulk.Header = http.Header{"X-Pyairtable-Priority": {"bulk"}}
+		urgent := read("app1")
+		urgent.Caller = bulk.Caller
+		var calls sync.WaitGroup
+		for range 100 {
+			calls.Go(func() { _, _ = up.Do(t.Context(), bulk) })
+		}
+		_ = rest(t.Context(), 5*time.Second)
+		start := time.Now()
+		if _, err := up.Do(t.Context(), urgent); err != nil || time.Since(start) > 2*time.Second {
+			t.Errorf("an interactive call waited %v behind the bulk: %v", time.Since(start), err)
+		}
+		calls.Wait()
+		_ = rest(t.Context(), 2*time.Second)
+	})
+}
+
 func TestDo_AFullQueueRefusesAtOnceAndSaysWhen(t *testing.T) {
 	t.Parallel()
 	inTime(t, &farAPI{}, func(t *testing.T, b *Budget, up upstream.Upstream) {

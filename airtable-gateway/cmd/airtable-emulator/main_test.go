@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/pkg/pgtest"
+)
+
+func TestRun_ServesTheSeedUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	seed := filepath.Join(t.TempDir(), "seed.json")
+	text := `{"tokens":[{"token":"patX","scopes":["*"],"bases":["*"]}],"bases":[{"id":"appX","name":"X","tables":[
+		{"name":"T","fields":[{"name":"N","type":"singleLineText"}],"records":[{"id":"recX","fields":{"N":"n"}}]}]}]}`
+	if err := os.WriteFile(seed, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := parse([]string{"-addr", "127.0.0.1:0", "-seed", seed, "-clock", "2026-02-01T00:00:00Z",
+		"-database-url", pgtest.URL(t, "airtable-gateway", repository.Migrations)}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	address, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- s.run(ctx, func(a string) { address <- a }) }()
+	select {
+	case a := <-address:
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a+"/v0/appX/T", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer patX")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if want := `{"records":[{"id":"recX","createdTime":"2026-02-01T00:00:00.000Z","fields":{"N":"n"}}]}`; string(body) != want {
+			t.Errorf("got  %s\nwant %s", body, want)
+		}
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParse_RefusesWhatItDoesNotUnderstand(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"-503", "2"}, {"-502", "-0.1"}, {"-nonsense"}, {"seed.json"}} {
+		if _, err := parse(args, io.Discard); err == nil {
+			t.Errorf("%v was accepted", args)
+		}
+	}
+	var help strings.Builder
+	if _, err := parse([]string{"-help"}, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "-broken-writes") {
+		t.Errorf("help: %v\n%s", err, help.String())
+	}
+}

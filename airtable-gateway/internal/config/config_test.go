@@ -1,0 +1,31 @@
+package config
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyairtable/pyairtable/pkg/id"
+)
+
+func TestTenantWeights_AreReadOrRefused(t *testing.T) {
+	t.Parallel()
+	a, b := id.New[id.Tenant](), id.New[id.Tenant]()
+	got, err := Config{Weights: a.String() + "=4, " + b.String() + " = 0.5,"}.TenantWeights()
+	if diff := cmp.Diff(map[string]float64{a.String(): 4, b.String(): .5}, byName(got)); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	for _, bad := range []string{"4", a.String(), a.String() + "=0", a.String() + "=-1", a.String() + "=NaN", a.String() + "=1e9", "x=1"} {
+		if _, err := (Config{Weights: bad}).TenantWeights(); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func byName(in map[id.TenantID]float64) map[string]float64 {
+	out := map[string]float64{}
+	for tenant, weight := range in {
+		out[tenant.String()] = weight
+	}
+	return out
+}
