@@ -95,7 +95,6 @@ var (
 	ErrFieldName        = invalid("DUPLICATE_OR_EMPTY_FIELD_NAME", "Duplicate or empty field name")
 	ErrTableName        = invalid("DUPLICATE_TABLE_NAME", "A table with the same name already exists, or the name is empty")
 	ErrStringFormat     = invalid("INVALID_REQUEST_UNKNOWN", `Invalid request: "timeZone" and "userLocale" are required when "cellFormat" is "string".`)
-	ErrFormulaNotServed = invalid("INVALID_FILTER_BY_FORMULA", "The formula for filtering records is invalid: filterByFormula is not supported by the local base store yet.")
 )
 
 func invalid(kind, format string, args ...any) *Error {
@@ -155,6 +154,11 @@ func ViewNotFound(view string) *Error {
 		return invalid("VIEW_ID_NOT_FOUND", "View %s not found", clip(view))
 	}
 	return invalid("VIEW_NAME_NOT_FOUND", "View %s not found", clip(view))
+}
+
+// InvalidFilter refuses a filterByFormula in the words of package formula.
+func InvalidFilter(message string) *Error {
+	return &Error{Status: unprocessable, Type: "INVALID_FILTER_BY_FORMULA", Message: message}
 }
 
 func InvalidOffset(offset string) *Error {

@@ -43,13 +43,14 @@ func (r Reader) records(ctx context.Context, doing, sql string, args ...any) ([]
 	return out, nil
 }
 
-// RecordsAfter returns up to limit records in the table's order whose number is
-// above after. Links are not loaded by this and the other readers of records.
-func (r Reader) RecordsAfter(ctx context.Context, tenant id.TenantID, table models.TableID, after int64, limit int) ([]*models.Record, error) {
-	return r.records(ctx, "list records", `
-		SELECT `+recordColumns+` FROM records r
-		WHERE r.tenant_id = $1 AND r.table_id = $2 AND r.number > $3 ORDER BY r.number LIMIT $4`,
-		tenant, table, after, limit)
+// RecordsAfter returns up to limit records that meet where, in the table's order,
+// whose number is above after. Links are not loaded by this and the other readers of
+// records.
+func (r Reader) RecordsAfter(ctx context.Context, tenant id.TenantID, table models.TableID, where Where, after int64, limit int) ([]*models.Record, error) {
+	q := newQuery(tenant, table, where)
+	sql := `SELECT ` + recordColumns + ` FROM records r
+		WHERE ` + q.where + ` AND r.number > ` + q.arg(after) + ` ORDER BY r.number LIMIT ` + q.arg(limit)
+	return r.records(ctx, "list records", sql, q.params()...)
 }
 
 // RecordsByNumber returns the records that still exist, in the order of numbers.

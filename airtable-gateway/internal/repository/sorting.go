@@ -20,11 +20,11 @@ type SortKey struct {
 	Desc  bool
 }
 
-// SortedNumbers returns the numbers of the table's records in the order of keys,
-// then of age; at most limit if it is not 0. Blanks come first, or last when
-// descending.
-func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, keys []SortKey, limit int) ([]int64, error) {
-	q := sorter{base: base, args: []any{tenant, table}}
+// SortedNumbers returns the numbers of the table's records that meet where, in the
+// order of keys, then of age; at most limit if it is not 0. Blanks come first, or
+// last when descending.
+func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, where Where, keys []SortKey, limit int) ([]int64, error) {
+	q := sorter{base: base, query: newQuery(tenant, table, where)}
 	var order strings.Builder
 	for _, k := range keys {
 		order.WriteString(q.key(k.Field))
@@ -34,11 +34,11 @@ func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *mod
 			order.WriteString(" ASC NULLS FIRST, ")
 		}
 	}
-	sql := `SELECT r.number FROM records r WHERE r.tenant_id = $1 AND r.table_id = $2 ORDER BY ` + order.String() + `r.number`
+	sql := `SELECT r.number FROM records r WHERE ` + q.where + ` ORDER BY ` + order.String() + `r.number`
 	if limit > 0 {
 		sql += ` LIMIT ` + q.arg(limit)
 	}
-	rows, err := r.q.Query(ctx, sql, q.args...)
+	rows, err := r.q.Query(ctx, sql, q.params()...)
 	if err != nil {
 		return nil, fmt.Errorf("sort records: %w", err)
 	}
@@ -49,15 +49,10 @@ func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *mod
 	return numbers, nil
 }
 
-// sorter writes the SQL of sort keys. Nothing of a client's goes into the text.
+// sorter writes the SQL of sort keys.
 type sorter struct {
+	*query
 	base *models.Base
-	args []any
-}
-
-func (q *sorter) arg(v any) string {
-	q.args = append(q.args, v)
-	return fmt.Sprintf("$%d", len(q.args))
 }
 
 func (q *sorter) key(f *models.Field) string {

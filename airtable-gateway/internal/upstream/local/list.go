@@ -20,6 +20,7 @@ type walk struct {
 	params models.ListParams
 	hash   string
 	place  models.Offset // zero on the first page
+	filter *filter
 	sort   []repository.SortKey
 	fields []*models.Field
 }
@@ -73,8 +74,8 @@ func (s *Store) newWalk(ctx context.Context, c upstream.Call) (*walk, error) {
 	if w.fields, err = chosen(table, w.params.Fields); err != nil {
 		return nil, err
 	}
-	if w.params.Formula != "" {
-		return nil, models.ErrFormulaNotServed
+	if w.filter, err = newFilter(base, table, w.params.Formula, s.now()); err != nil {
+		return nil, err
 	}
 	w.hash = w.params.Hash(base.ID, table.ID, view.ID)
 	if w.params.Offset != "" {
@@ -105,25 +106,24 @@ func chosen(t *models.Table, names []string) ([]*models.Field, error) {
 	return out, nil
 }
 
-// plainPage reads a page in the table's order, at a cost that does not grow with
-// the table.
+// plainPage reads a page in the table's order. Without a filter its cost does not
+// grow with the table.
 func (s *Store) plainPage(ctx context.Context, w *walk) ([]*models.Record, string, error) {
 	if w.place.Iterator != "" {
 		return nil, "", models.ErrIteratorGone
 	}
 	size := w.size()
-	recs, err := s.repo.RecordsAfter(ctx, w.tenant, w.table.ID, w.place.After, size+1)
+	next := models.Offset{Sent: w.place.Sent + int64(size), Expires: s.now().Add(models.IteratorLife)}
+	if w.params.MaxRecords > 0 && next.Sent >= int64(w.params.MaxRecords) {
+		recs, err := s.passingAfter(ctx, w, size)
+		return recs, "", err
+	}
+	recs, err := s.passingAfter(ctx, w, size+1)
 	if err != nil || len(recs) <= size {
 		return recs, "", err
 	}
-	recs = recs[:size]
-	next := models.Offset{
-		After: recs[size-1].Number, Sent: w.place.Sent + int64(size), Expires: s.now().Add(models.IteratorLife),
-	}
-	if w.params.MaxRecords > 0 && next.Sent >= int64(w.params.MaxRecords) {
-		return recs, "", nil
-	}
-	return recs, next.String(w.hash), nil
+	next.After = recs[size-1].Number
+	return recs[:size], next.String(w.hash), nil
 }
 
 // size is how many records the page may hold.
@@ -141,7 +141,7 @@ func (s *Store) sortedPage(ctx context.Context, w *walk) ([]*models.Record, stri
 	if w.params.Offset != "" {
 		return s.nextSortedPage(ctx, w)
 	}
-	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.sort, w.params.MaxRecords)
+	numbers, err := s.passingNumbers(ctx, w)
 	if err != nil {
 		return nil, "", err
 	}

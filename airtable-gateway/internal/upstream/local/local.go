@@ -7,9 +7,9 @@
 // written whole or not at all, together with the events that tell of it.
 //
 // Served: bases, tables, fields, records with links and selects, upsert, sorted
-// and plain walks, cellFormat=string. Not yet: filterByFormula (422), computed
-// fields other than created and modified time and autonumber, attachments,
-// comments, webhooks (404), views other than each table's Grid view.
+// and plain walks, filterByFormula, cellFormat=string. Not yet: computed fields
+// other than created and modified time and autonumber, attachments, comments,
+// webhooks (404), views other than each table's Grid view.
 package local
 
 import (

@@ -149,7 +149,7 @@ func TestBatch_IsAtomicAndLimited(t *testing.T) {
 		{list("Orders", "view", "Nope"), 422, "VIEW_NAME_NOT_FOUND"},
 		{list("Orders", "view", string(b.base.Tables[1].Views[0].ID)), 422, "FAILED_STATE_CHECK"},
 		{list("Orders", "cellFormat", "string"), 422, "INVALID_REQUEST_UNKNOWN"},
-		{list("Orders", "filterByFormula", "1"), 422, "INVALID_FILTER_BY_FORMULA"},
+		{list("Orders", "filterByFormula", "("), 422, "INVALID_FILTER_BY_FORMULA"},
 	} {
 		b.refused(tt.call, tt.status, tt.kind)
 	}
