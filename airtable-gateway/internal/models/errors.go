@@ -82,19 +82,19 @@ var (
 	ErrRateLimited    = &Error{tooMany, "RATE_LIMIT_REACHED", "Rate limit exceeded. Please try again later", List}
 	ErrRetriable      = &Error{unavailable, "RETRIABLE_ERROR",
 		"Server encountered an error while processing your request, and it is safe to retry the request", Object}
-	ErrServer           = &Error{serverError, "SERVER_ERROR", "Server error", Object}
-	ErrUnparsableBody   = invalid("INVALID_REQUEST_BODY", "Could not parse request body")
-	ErrInvalidRequest   = invalid("INVALID_REQUEST_UNKNOWN", "Invalid request: parameter validation failed. Check your request data.")
-	ErrMissingFields    = invalid("INVALID_REQUEST_MISSING_FIELDS", `Could not find field "fields" in the request body`)
-	ErrCreateRecords    = invalid("INVALID_RECORDS", `You must provide an array of up to 10 record objects, each with a "fields" object for cell values.`)
-	ErrUpdateRecords    = invalid("INVALID_RECORDS", `You must provide an array of up to 10 record objects, each with an "id" ID field and a "fields" object for cell values.`)
-	ErrDeleteRecords    = invalid("INVALID_RECORDS", `"records" must be an array of up to 10 record IDs.`)
-	ErrIteratorGone     = invalid("LIST_RECORDS_ITERATOR_NOT_AVAILABLE", "")
-	ErrViewElsewhere    = invalid("FAILED_STATE_CHECK", "")
-	ErrNoWorkspace      = invalid("INVALID_REQUEST", "Server error")
-	ErrFieldName        = invalid("DUPLICATE_OR_EMPTY_FIELD_NAME", "Duplicate or empty field name")
-	ErrTableName        = invalid("DUPLICATE_TABLE_NAME", "A table with the same name already exists, or the name is empty")
-	ErrStringFormat     = invalid("INVALID_REQUEST_UNKNOWN", `Invalid request: "timeZone" and "userLocale" are required when "cellFormat" is "string".`)
+	ErrServer         = &Error{serverError, "SERVER_ERROR", "Server error", Object}
+	ErrUnparsableBody = invalid("INVALID_REQUEST_BODY", "Could not parse request body")
+	ErrInvalidRequest = invalid("INVALID_REQUEST_UNKNOWN", "Invalid request: parameter validation failed. Check your request data.")
+	ErrMissingFields  = invalid("INVALID_REQUEST_MISSING_FIELDS", `Could not find field "fields" in the request body`)
+	ErrCreateRecords  = invalid("INVALID_RECORDS", `You must provide an array of up to 10 record objects, each with a "fields" object for cell values.`)
+	ErrUpdateRecords  = invalid("INVALID_RECORDS", `You must provide an array of up to 10 record objects, each with an "id" ID field and a "fields" object for cell values.`)
+	ErrDeleteRecords  = invalid("INVALID_RECORDS", `"records" must be an array of up to 10 record IDs.`)
+	ErrIteratorGone   = invalid("LIST_RECORDS_ITERATOR_NOT_AVAILABLE", "")
+	ErrViewElsewhere  = invalid("FAILED_STATE_CHECK", "")
+	ErrNoWorkspace    = invalid("INVALID_REQUEST", "Server error")
+	ErrFieldName      = invalid("DUPLICATE_OR_EMPTY_FIELD_NAME", "Duplicate or empty field name")
+	ErrTableName      = invalid("DUPLICATE_TABLE_NAME", "A table with the same name already exists, or the name is empty")
+	ErrStringFormat   = invalid("INVALID_REQUEST_UNKNOWN", `Invalid request: "timeZone" and "userLocale" are required when "cellFormat" is "string".`)
 )
 
 func invalid(kind, format string, args ...any) *Error {
