@@ -19,7 +19,12 @@ type filter struct {
 	now   time.Time        // NOW(), the same for all records of the call
 	table sqlgen.Table
 	names []*models.Field // the fields that rest may ask for
+	work  int             // that evaluating may still take, of all records together
 }
+
+// callWork is what evaluating may cost in one call, in times of what one evaluation
+// may. Honest formulas look at some hundred bytes of a record.
+const callWork = 32
 
 // newFilter compiles the text for the table; "" is no filter. The error is a
 // *models.Error.
@@ -35,6 +40,7 @@ func newFilter(base *models.Base, t *models.Table, text string, now time.Time) (
 	compiled := sqlgen.Compile(f, now, table, repository.FirstArg)
 	out := &filter{where: repository.Where{SQL: compiled.SQL, Args: compiled.Args}, rest: compiled.Rest, now: now, table: table}
 	if out.rest != nil {
+		out.work = callWork * out.rest.Limits().Work
 		for _, fieldID := range out.rest.Fields() {
 			out.names = append(out.names, base.Field(models.FieldID(fieldID)))
 		}
@@ -214,5 +220,20 @@ func (f *filter) passes(r *models.Record, display map[models.FieldID]models.Disp
 		elsewhere[fieldID] = formula.FromCell(formulaType(field), field.Text(v, display[field.ID]))
 	}
 	env := f.table.Env(&row, f.now, func(fieldID string) formula.Value { return elsewhere[fieldID] })
-	return f.rest.Matches(env), nil
+	return f.evaluate(env)
+}
+
+// evaluate takes the work from what the call may do. A record that alone is more
+// than one evaluation may cost does not pass; what the call's end cuts short is
+// refused.
+func (f *filter) evaluate(env *formula.Env) (bool, error) {
+	limit := f.rest.Limits().Work
+	granted := min(f.work, limit)
+	left := granted
+	pass := f.rest.EvalWithin(env, &left).Truthy()
+	if left < 0 && granted < limit {
+		return false, models.ErrFilterTooDear
+	}
+	f.work -= granted - max(left, 0)
+	return pass, nil
 }

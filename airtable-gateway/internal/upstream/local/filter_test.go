@@ -339,3 +339,16 @@ func TestFilter_GarbageIsRefusedNotFailed(t *testing.T) {
 		b.survives(t, slices.Index(ops, upstream.ListRecords), "POST", "tblOrders", "", "", "", c.Body)
 	}
 }
+
+func TestFilter_TooDearForTheTableIsRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	b.seed(500)
+	one := `LEN(SUBSTITUTE(REPT({No}&"0123456789", 60000), "9", "a"))=1`
+	dear := "OR(" + strings.Repeat(one+",", 7) + one + ")"
+	b.refused(list("Orders", "filterByFormula", dear), 422, "INVALID_FILTER_BY_FORMULA")
+	b.refused(list("Orders", "filterByFormula", dear, "sort[0][field]", "Qty"), 422, "INVALID_FILTER_BY_FORMULA")
+	if got := len(b.walkAll("filterByFormula", `LEN({No}&"")>0`)); got != 500 {
+		t.Errorf("met %d records", got)
+	}
+}
