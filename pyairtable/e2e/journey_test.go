@@ -15,6 +15,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
@@ -83,7 +84,7 @@ func wantsToken(security []map[string]any) bool {
 func (w *world) openapi(t *testing.T) document {
 	t.Helper()
 	var doc document
-	awaitTrue(t, "the merged OpenAPI has every routed operation", func() bool {
+	await.True(t, "the merged OpenAPI has every routed operation", func() bool {
 		status, body := request(t, "GET", w.urls[catalog.Gateway.Name]+"/openapi.json", "", "")
 		doc = document{}
 		if status != 200 || json.Unmarshal([]byte(body), &doc) != nil {
@@ -208,7 +209,7 @@ func TestRevocation_ReachesTheGatewayAndTheServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, url := range []string{gateway, w.urls["user-service"]} {
-		awaitTrue(t, "the session is refused at "+url, func() bool {
+		await.True(t, "the session is refused at "+url, func() bool {
 			status, _ := request(t, "GET", url+"/api/v1/users/me", who.Token, "")
 			return status == http.StatusUnauthorized
 		})
