@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyairtable/pyairtable/api-gateway/internal/awaittest"
 )
 
 // serve is a gateway with nothing but the proxy.
@@ -506,13 +508,7 @@ func TestServe_NoticesClosedConnectionsBeforePosting(t *testing.T) {
 
 func await(t *testing.T, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come about")
-		}
-		<-time.After(time.Millisecond)
-	}
+	awaittest.Until(t, 10*time.Second, "it", done)
 }
 
 func TestServe_OpensTheBreakerAndProbes(t *testing.T) {

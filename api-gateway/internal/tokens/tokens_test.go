@@ -19,6 +19,8 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
+
+	"github.com/pyairtable/pyairtable/api-gateway/internal/awaittest"
 )
 
 // signer is auth-service as far as these tests go.
@@ -157,9 +159,7 @@ func TestPAT_IsExchangedOnceForAll(t *testing.T) {
 			}
 		})
 	}
-	for calls.Load() == 0 {
-		<-time.After(time.Millisecond)
-	}
+	awaittest.Until(t, 10*time.Second, "the first exchange", func() bool { return calls.Load() > 0 })
 	close(release)
 	wg.Wait()
 	for range 5 {
@@ -250,19 +250,8 @@ func listen(t *testing.T, rdb redis.UniversalClient) *auth.Revocations {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.Run(ctx, rdb) }()
 	t.Cleanup(func() { cancel(); <-done })
-	await(t, 10*time.Second, "the subscription", r.Live)
+	awaittest.Until(t, 10*time.Second, "the subscription", r.Live)
 	return r
-}
-
-func await(t *testing.T, limit time.Duration, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s did not come about in %v", what, limit)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
 }
 
 func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
@@ -284,7 +273,7 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 		}
 		k, v, _ := strings.Cut(kind, " ")
 		announce(t, rdb, k, v, true)
-		await(t, time.Second, "revocation of "+kind, func() bool {
+		awaittest.Until(t, time.Second, "revocation of "+kind, func() bool {
 			_, _, err := c.Check(t.Context(), header)
 			return errors.Is(err, errs.ErrUnauthenticated)
 		})
