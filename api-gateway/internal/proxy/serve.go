@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// unwatched is how long a service may take before the gateway begins to look whether the
-	// client is still there. Most answers come sooner, and watching is not free.
-	unwatched = 20 * time.Millisecond
+	// unwatched is how long a service may take, at least, before the gateway begins to look
+	// whether the client is still there. Most answers come sooner, and watching is not free.
+	// A busy connection's deadline moves on only when less than that is left of it.
+	unwatched     = 20 * time.Millisecond
+	unwatchedMost = 60 * time.Millisecond
 
 	bodyMost      = 64 << 10 // request bodies up to this size are read before a connection is taken
 	interimMost   = 8        // 1xx answers passed on before the service is taken for broken
@@ -38,6 +40,10 @@ type Forward struct {
 	BodyLimit  int64         // bytes; 0 means no limit
 
 	Decorate Decorator // may be nil
+
+	// Scratch is memory for the answer's headers, kept from one request for the next. It may
+	// be used again when the server has taken the headers, which it copies.
+	Scratch []string
 }
 
 // Decorator sets the gateway's own headers on the final answer, just before it is sent.
@@ -214,7 +220,7 @@ func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (ver
 	}
 	e.deadline = deadline
 	c.begin()
-	_ = c.SetReadDeadline(earlier(deadline, now.Add(unwatched)))
+	c.expect(now, deadline)
 	v, keep, err := e.over(c, at)
 	if !c.end() {
 		keep = false
@@ -228,13 +234,6 @@ func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (ver
 		_ = c.Close()
 	}
 	return v, err
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // over runs the request over c. keep says whether the connection is good for another.
@@ -255,11 +254,11 @@ func (e *exchange) over(c *conn, at attempt) (v verdict, keep bool, err error) {
 		}
 		return lost, false, broken(err2)
 	}
-	sent := err == nil
+	sent := err == nil && c.failed == nil
 	h := e.w.Header()
 	if head > 0 {
 		b, _ := c.br.Peek(head)
-		if p, ok := parsePlain(b, e.r.Method, h); ok {
+		if p, ok := e.f.parsePlain(b, e.r.Method, h); ok {
 			if v, retry := e.elsewhere(p.status); retry {
 				clear(h)
 				return v, false, fmt.Errorf("%w: status %d", ErrUpstream, p.status)
@@ -286,6 +285,10 @@ func unsentOrStale(e *exchange, c *conn) verdict {
 func (e *exchange) send(c *conn) (int, error) {
 	if len(c.out)+len(e.body) <= writeBuffer {
 		c.out = append(c.out, e.body...)
+		if c.raw != nil {
+			c.wait = c.out // awaitHead sends it
+			return len(c.out), nil
+		}
 		return c.Write(c.out)
 	}
 	c.watch(e.r.Context())
@@ -332,7 +335,7 @@ func (e *exchange) patient(c *conn, err error) bool {
 
 // wait lets the service take all the time of the route, and watches the client from now on.
 func (e *exchange) wait(c *conn) {
-	_ = c.SetReadDeadline(e.deadline)
+	c.readBy(e.deadline)
 	c.watch(e.r.Context())
 	if e.r.Context().Err() != nil { // a deadline set after the abort has undone it
 		c.abort()
@@ -499,7 +502,7 @@ func (m *mover) move() {
 		deadline = time.Time{}
 	}
 	ctx := m.e.r.Context()
-	_ = m.c.SetReadDeadline(deadline)
+	m.c.readBy(deadline)
 	m.c.watch(ctx)
 	if ctx.Err() != nil { // a deadline set after the abort has undone it
 		m.c.abort()
