@@ -132,7 +132,7 @@ var errUnsent = errors.New("the connection was closed before the request")
 // without the attempt to read at once that nearly always comes too early.
 func (c *conn) next(p []byte) (int, error) {
 	if c.wait == nil {
-		return c.Conn.Read(p)
+		return c.Read(p)
 	}
 	c.into, c.n = p, 0
 	err := c.raw.Read(c.turn)
@@ -143,13 +143,13 @@ func (c *conn) next(p []byte) (int, error) {
 	case err != nil:
 		return 0, err // of time: the next call goes on where this one ended
 	case c.failed == nil && len(c.wait) > 0: // the socket was full
-		_, c.failed = c.Conn.Write(c.wait)
+		_, c.failed = c.Write(c.wait)
 	}
 	c.wait = nil
 	if c.n > 0 {
 		return c.n, nil
 	}
-	return c.Conn.Read(p) // a service that refuses a request answers, then closes
+	return c.Read(p) // a service that refuses a request answers, then closes
 }
 
 // turnFD sends, then reads when there is something to read. As the connection's poller was

@@ -155,7 +155,6 @@ type plainHead struct {
 	size   int // bytes, the empty line included
 	status int
 	length int64 // of the body that follows
-	close  bool
 }
 
 // endOfHead returns the number of bytes up to and with the empty line, 0 if it has not

@@ -20,6 +20,7 @@ const (
 	unwatchedMost = 60 * time.Millisecond
 
 	bodyMost      = 64 << 10 // request bodies up to this size are read before a connection is taken
+	bodyUsual     = 4 << 10  // most are of this size: each client's is in memory while its answer is awaited
 	interimMost   = 8        // 1xx answers passed on before the service is taken for broken
 	writePatience = 60 * time.Second
 	bodyPatience  = 30 * time.Second
@@ -72,8 +73,12 @@ func (s *Service) Serve(w http.ResponseWriter, r *http.Request, f *Forward) Resu
 	}
 	e := exchange{s: s, w: w, r: r, f: f}
 	if r.ContentLength > 0 {
-		buf := bodies.Get().(*[]byte)
-		defer bodies.Put(buf)
+		pool := &bodies
+		if r.ContentLength <= bodyUsual {
+			pool = &usualBodies
+		}
+		buf := pool.Get().(*[]byte)
+		defer pool.Put(buf)
 		e.body = (*buf)[:r.ContentLength]
 		if err := readBody(w, r, e.body); err != nil {
 			return Result{Err: err}
@@ -92,8 +97,9 @@ func plainRequest(r *http.Request) bool {
 }
 
 var (
-	bodies = sync.Pool{New: func() any { b := make([]byte, bodyMost); return &b }}
-	copies = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+	bodies      = sync.Pool{New: func() any { b := make([]byte, bodyMost); return &b }}
+	usualBodies = sync.Pool{New: func() any { b := make([]byte, bodyUsual); return &b }}
+	copies      = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 )
 
 // readBody fills body from the client, who must keep sending. The read deadline is lifted
@@ -149,7 +155,7 @@ func (e *exchange) run() Result {
 	now := time.Now()
 	deadline := now.Add(e.f.Timeout)
 	again := e.repeatable()
-	var last error = ErrOpen
+	last := ErrOpen
 	for {
 		at, ok := e.s.pick(now, e.tried)
 		if !ok {
@@ -419,7 +425,7 @@ func (e *exchange) copyKnown(c *conn, left int64, h http.Header) error {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -471,7 +477,7 @@ func (e *exchange) copyParsed(c *conn, body io.Reader, h http.Header) error {
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return broken(unexpected(err))
