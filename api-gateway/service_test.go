@@ -18,13 +18,12 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 
 	apigateway "github.com/pyairtable/pyairtable/api-gateway"
-
-	"github.com/pyairtable/pyairtable/api-gateway/internal/awaittest"
 )
 
 const knownPAT = "patTestTestTestTe.0123456789"
@@ -182,7 +181,7 @@ func TestGateway_Whole(t *testing.T) {
 				t.Errorf("docs: %d; want a page that needs nothing from elsewhere", status)
 			}
 			var doc string
-			awaittest.Until(t, 10*time.Second, "a merged document", func() bool {
+			await.True(t, "a merged document", func() bool {
 				_, doc = get(t, base+"/openapi.json", "")
 				return strings.Contains(doc, `"/api/v1/users/me"`)
 			})

@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
-
-	"github.com/pyairtable/pyairtable/api-gateway/internal/awaittest"
 )
 
 func policy(quota int, window time.Duration, strict bool) []Policy {
@@ -204,7 +203,7 @@ func TestLimits_HoldWhileRedisIsAwayAndAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What was used in the meantime is told to Redis when it is back.
-	awaittest.Until(t, 15*time.Second, "another replica hearing of what was used while Redis was away", func() bool {
+	await.True(t, "another replica hearing of what was used while Redis was away", func() bool {
 		other := New(policy(5, time.Hour, false), rdb)
 		l := other.Class("c")
 		l.take(key("192.0.2.9"), time.Now().UnixNano(), true)

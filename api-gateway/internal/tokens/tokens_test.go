@@ -16,11 +16,10 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
-
-	"github.com/pyairtable/pyairtable/api-gateway/internal/awaittest"
 )
 
 // signer is auth-service as far as these tests go.
@@ -159,7 +158,7 @@ func TestPAT_IsExchangedOnceForAll(t *testing.T) {
 			}
 		})
 	}
-	awaittest.Until(t, 10*time.Second, "the first exchange", func() bool { return calls.Load() > 0 })
+	await.True(t, "the first exchange", func() bool { return calls.Load() > 0 })
 	close(release)
 	wg.Wait()
 	for range 5 {
@@ -250,7 +249,7 @@ func listen(t *testing.T, rdb redis.UniversalClient) *auth.Revocations {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.Run(ctx, rdb) }()
 	t.Cleanup(func() { cancel(); <-done })
-	awaittest.Until(t, 10*time.Second, "the subscription", r.Live)
+	await.True(t, "the subscription", r.Live)
 	return r
 }
 
@@ -273,7 +272,7 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 		}
 		k, v, _ := strings.Cut(kind, " ")
 		announce(t, rdb, k, v, true)
-		awaittest.Until(t, time.Second, "revocation of "+kind, func() bool {
+		await.True(t, "revocation of "+kind, func() bool {
 			_, _, err := c.Check(t.Context(), header)
 			return errors.Is(err, errs.ErrUnauthenticated)
 		})
