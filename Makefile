@@ -9,9 +9,6 @@ LDFLAGS     := -s -w
 TOP         := $(CURDIR)
 BIN         := $(TOP)/.bin
 MODULES     := $(shell sed -n 's|^[[:space:]]*\./||p' go.work)
-# Packages whose tests run with the race detector: those that own goroutines.
-RACE        := ./pkg/auth/... ./pkg/events/... ./pkg/jobs/... ./pkg/idempotency/... ./pkg/httpx/... ./pkg/rpc/... ./pkg/app/... \
-               ./api-gateway/... ./auth-service/internal/services/...
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -37,9 +34,8 @@ test: clients ## every test, from nothing: starts private servers and stops them
 .PHONY: test-go
 test-go:
 	go vet work
-	go test -timeout 15m $$(go list work | grep -v /pyairtable/e2e)
-	go test -timeout 15m -race $(RACE)
-	go test -timeout 20m -race -count=1 ./pyairtable/e2e/...
+	go test -race -timeout 20m $$(go list work | grep -v /pyairtable/e2e)
+	go test -race -timeout 20m -count=1 ./pyairtable/e2e/...
 
 clients: ## install the real Airtable clients that the end-to-end tests use
 	./pyairtable/e2e/clients/install.sh

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
@@ -22,23 +23,10 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 )
 
-// eventually waits until ok.
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for tick := time.NewTicker(10 * time.Millisecond); !ok(); {
-		select {
-		case <-deadline:
-			t.Fatal("it did not come true in time")
-		case <-tick.C:
-		}
-	}
-}
-
 // newest waits for the newest mail of the kind to the address.
 func (f fixture) newest(to, kind string) (m authapi.Mail) {
 	f.t.Helper()
-	eventually(f.t, func() bool {
+	await.True(f.t, "the mail", func() bool {
 		for _, m = range must(f, "", authapi.DevInbox, authapi.InboxQuery{To: to, Limit: 50}).Items {
 			if m.Kind == kind {
 				return true
@@ -88,7 +76,7 @@ func TestRevocation_IsAnnouncedWithinASecond(t *testing.T) {
 	_, in := f.user()
 	must(f, in.AccessToken, authapi.Logout, struct{}{})
 	begin := time.Now()
-	eventually(t, func() bool {
+	await.True(t, "what was announced", func() bool {
 		_, err := rdb.ZScore(t.Context(), authapi.RevokedSet, "sid:"+in.SessionID).Result()
 		return err == nil
 	})
@@ -123,7 +111,7 @@ func TestUserDeleted_IsHeardAndEndsTheAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool {
+	await.True(t, "what was announced", func() bool {
 		_, err := call(f, "", authapi.Login, authapi.LoginRequest{Email: u.Email, Password: password})
 		return errors.Is(err, authapi.ErrBadCredentials)
 	})

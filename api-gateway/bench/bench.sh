@@ -22,7 +22,7 @@ trap 'exit 130' INT TERM
 mkdir -p bin results
 gcc -O2 -o bin/load load/load.c
 GOWORK=off go build -o bin/ ./cmd/...
-(cd .. && go build -tags nomsgpack -ldflags="-s -w" -o bench/bin/api-gateway ./cmd/api-gateway)
+(cd .. && CGO_ENABLED=0 GOWORK=off go build -tags nomsgpack -trimpath -ldflags="-s -w" -o bench/bin/api-gateway ./cmd/api-gateway) # as the image is
 bin/mktoken -n 200 > "$tmp/tokens.txt"
 
 free() { # a port that nothing listens on, from $1 up

@@ -1,13 +1,18 @@
 package app_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -77,6 +82,62 @@ func TestService_ServesWhatEveryServiceServes(t *testing.T) {
 	first, _, _ := strings.Cut(r.Log(), "\n")
 	if err := json.Unmarshal([]byte(first), &line); err != nil || line.Service != name {
 		t.Errorf("log line %q: %v", first, err)
+	}
+}
+
+// collector is an OTLP/HTTP receiver that keeps what it is sent.
+func collector(t *testing.T) (string, func() string) {
+	t.Helper()
+	var mu sync.Mutex
+	var got bytes.Buffer
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body io.Reader = r.Body
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			z, err := gzip.NewReader(r.Body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body = z
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		got.WriteString(r.URL.Path + " ")
+		_, _ = got.ReadFrom(body)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return got.String()
+	}
+}
+
+func TestService_SendsItsSpansInTheCallersTrace(t *testing.T) {
+	t.Parallel()
+	url, got := collector(t)
+	r := apptest.Start(t, app.Define(name, wire), map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.URL+ping.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if err := r.Stop(); err != nil { // a stop sends what is buffered
+		t.Error(err)
+	}
+	trace, err := hex.DecodeString("0af7651916cd43dd8448eb211c80319c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"/v1/traces ", "ping", name, string(trace)} {
+		if !strings.Contains(got(), want) {
+			t.Errorf("the collector got no %q", want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 )
@@ -20,23 +21,8 @@ func listen(t *testing.T, rdb redis.UniversalClient) *auth.Revocations {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.Run(ctx, rdb) }()
 	t.Cleanup(func() { cancel(); <-done })
-	await(t, 10*time.Second, "the subscription", r.Live)
+	await.True(t, "the subscription", r.Live)
 	return r
-}
-
-func await(t *testing.T, limit time.Duration, what string, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s did not come about in %v", what, limit)
-		case <-tick.C:
-		}
-	}
 }
 
 func remember(ctx context.Context, rdb redis.UniversalClient, r authapi.Revocation) error {
@@ -64,7 +50,7 @@ func TestRevocation_IsHeardOfEachKind(t *testing.T) {
 		if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, c.told.JSON()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, 10*time.Second, c.told.Member(), func() bool { return r.Revoked(c.what) })
+		await.True(t, c.told.Member(), func() bool { return r.Revoked(c.what) })
 	}
 	if r.Revoked(auth.Principal{SessionID: id.New[id.Session](), UserID: id.New[id.User](), PAT: "q"}) || r.Revoked(auth.Principal{}) {
 		t.Error("somebody else's tokens are revoked")
@@ -81,9 +67,9 @@ func TestRevocation_AnnouncedDuringAGapIsFound(t *testing.T) {
 	if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, told.JSON()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 10*time.Second, "the first", func() bool { return r.Revoked(auth.Principal{SessionID: before}) })
+	await.True(t, "the first", func() bool { return r.Revoked(auth.Principal{SessionID: before}) })
 	srv.Kill()
-	await(t, 20*time.Second, "noticing that Redis is away", func() bool { return !r.Live() })
+	await.True(t, "noticing that Redis is away", func() bool { return !r.Live() })
 	if !r.Revoked(auth.Principal{SessionID: before}) {
 		t.Error("a revocation was forgotten while Redis was away")
 	}
@@ -91,10 +77,10 @@ func TestRevocation_AnnouncedDuringAGapIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Stored, but announced while nobody may have listened.
-	await(t, 20*time.Second, "writing to Redis again", func() bool {
+	await.True(t, "writing to Redis again", func() bool {
 		return remember(t.Context(), rdb, authapi.Revocation{Session: during.String(), Until: inAMinute()}) == nil
 	})
-	await(t, 30*time.Second, "the one of the gap", func() bool { return r.Revoked(auth.Principal{SessionID: during}) })
+	await.True(t, "the one of the gap", func() bool { return r.Revoked(auth.Principal{SessionID: during}) })
 }
 
 func TestRevocation_OfThePastAndGarbageAreIgnored(t *testing.T) {
@@ -119,7 +105,7 @@ func TestRevocation_OfThePastAndGarbageAreIgnored(t *testing.T) {
 	if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, last.JSON()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 10*time.Second, "the one that is in order", func() bool { return r.Revoked(auth.Principal{PAT: "last"}) })
+	await.True(t, "the one that is in order", func() bool { return r.Revoked(auth.Principal{PAT: "last"}) })
 	if r.Len() != 1 {
 		t.Errorf("%d are remembered", r.Len())
 	}

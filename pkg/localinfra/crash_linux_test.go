@@ -12,7 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/pyairtable/pyairtable/pkg/await"
 )
 
 // helperVariable makes this test binary the process to be killed.
@@ -82,10 +83,10 @@ func TestServers_DieWithAKilledProcess(t *testing.T) {
 		t.Fatalf("%d servers, want 4", len(pids))
 	}
 	for _, pid := range pids {
-		waitFor(t, fmt.Sprintf("server %d to end", pid), func() bool { return !pidAlive(pid) })
+		await.True(t, fmt.Sprintf("server %d to end", pid), func() bool { return !pidAlive(pid) })
 	}
 	for _, home := range homes[:2] {
-		waitFor(t, home+" to be removed", func() bool { _, err := os.Stat(home); return errors.Is(err, fs.ErrNotExist) })
+		await.True(t, home+" to be removed", func() bool { _, err := os.Stat(home); return errors.Is(err, fs.ErrNotExist) })
 	}
 	// The data of the durable ones is there, and free to be used.
 	p, err := StartPostgres(t.Context(), Options{Dir: dir, Profile: Durable})
@@ -271,13 +272,4 @@ func openTestDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := poll(ctx, func() (bool, error) { return condition(), nil }); err != nil {
-		t.Fatalf("waited for %s: %v", what, err)
-	}
 }

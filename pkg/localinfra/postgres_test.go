@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/localinfra"
 )
 
@@ -276,7 +277,7 @@ func TestPostgres_FastShutdownSignalEndsIt(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return !p.Alive() })
+	await.True(t, "the server to end", func() bool { return !p.Alive() })
 }
 
 func postmaster(t *testing.T, dir string) int {
@@ -291,19 +292,4 @@ func postmaster(t *testing.T, dir string) int {
 		t.Fatal(err)
 	}
 	return pid
-}
-
-// eventually fails the test if the condition is not true within half a minute.
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	limit := time.After(30 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-limit:
-			t.Fatal("it did not come true in 30 s")
-		case <-tick.C:
-		}
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/migrate"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
@@ -142,7 +143,7 @@ func TestUp_WaitsOnlyAsLongAsItsContext(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- migrate.Up(t.Context(), pools[0], "shop", blocked) }()
-	waitFor(t, func() bool {
+	await.True(t, "the second migration waits", func() bool {
 		var n int
 		err := holder.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
 		return err == nil && n == 1
@@ -158,18 +159,6 @@ func TestUp_WaitsOnlyAsLongAsItsContext(t *testing.T) {
 	holder.Release()
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-}
-
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for tick := time.NewTicker(5 * time.Millisecond); !ok(); {
-		select {
-		case <-deadline:
-			t.Fatal("the condition did not come true in time")
-		case <-tick.C:
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -68,6 +69,29 @@ func TestCatalog_InternalPathsAreInternal(t *testing.T) {
 		for _, op := range s.Ops {
 			if strings.HasPrefix(op.Path, "/internal/") == op.Access.Routed() {
 				t.Errorf("%s: %s %s has access %d", s.Name, op.Method, op.Path, op.Access)
+			}
+		}
+	}
+}
+
+// A struct embedded under the name of a field inside it hides that field, and the
+// parameter would silently never be bound.
+func TestCatalog_NoParameterIsHidden(t *testing.T) {
+	t.Parallel()
+	for _, s := range catalog.Services {
+		for _, op := range s.Ops {
+			for _, in := range []reflect.Type{op.In, op.Out} {
+				if in.Kind() != reflect.Struct {
+					continue
+				}
+				for _, f := range reflect.VisibleFields(in) {
+					if !f.Anonymous || f.Type.Kind() != reflect.Struct {
+						continue
+					}
+					if _, hidden := f.Type.FieldByName(f.Name); hidden {
+						t.Errorf("%s: %s hides its field of the same name in %s", op.Name, f.Name, in)
+					}
+				}
 			}
 		}
 	}

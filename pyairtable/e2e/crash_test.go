@@ -18,6 +18,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
@@ -84,7 +85,7 @@ func (in *install) up(t *testing.T) *exec.Cmd {
 			t.Logf("pyairtable up said:\n%s", out.String())
 		}
 	})
-	awaitTrue(t, "readiness", func() bool {
+	await.True(t, "readiness", func() bool {
 		for _, url := range in.urls {
 			if ready, _ := fleet.Ready(t.Context(), url); !ready {
 				return false
@@ -176,7 +177,7 @@ func (in *install) oneProfileEach(t *testing.T, acknowledged map[string]string) 
 	for email := range acknowledged {
 		emails = append(emails, strings.ToLower(email))
 	}
-	awaitTrue(t, "every registration's event has its profile", func() bool {
+	await.True(t, "every registration's event has its profile", func() bool {
 		var profiles, distinct int
 		err := conn.QueryRow(t.Context(), `SELECT count(*), count(DISTINCT id) FROM users WHERE email = ANY($1)`, emails).Scan(&profiles, &distinct)
 		if err != nil {

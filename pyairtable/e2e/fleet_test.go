@@ -161,8 +161,8 @@ func request(t *testing.T, method, url, token, body string) (int, string) {
 }
 
 // run runs a program in the repository's directory dir and fails the test with
-// its output if it fails.
-func run(t *testing.T, dir string, env []string, name string, args ...string) {
+// its output if it fails. It returns the output.
+func run(t *testing.T, dir string, env []string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir, cmd.Env = filepath.Join(top(t), dir), append(os.Environ(), env...)
@@ -171,6 +171,7 @@ func run(t *testing.T, dir string, env []string, name string, args ...string) {
 		t.Errorf("%s: %v\n%s", name, err, out)
 	}
 	t.Logf("%s\n%s", name, out)
+	return string(out)
 }
 
 func top(t *testing.T) string {

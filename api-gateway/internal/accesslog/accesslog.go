@@ -158,7 +158,7 @@ func (l *Log) appendLine(b []byte, e *Entry) []byte {
 	b = append(b, `","status":`...)
 	b = strconv.AppendInt(b, int64(e.Status), 10)
 	b = append(b, `,"ms":`...)
-	b = strconv.AppendFloat(b, float64(e.Took.Microseconds())/1000, 'f', 3, 64)
+	b = appendMillis(b, e.Took)
 	b = append(b, `,"bytes":`...)
 	b = strconv.AppendInt(b, e.Bytes, 10)
 	b = field(b, "method", e.Method)
@@ -202,14 +202,18 @@ func appendText(b []byte, s string) []byte {
 	}
 	for i := 0; i < len(s); {
 		c := s[i]
+		if plain[c] {
+			from := i
+			for i++; i < len(s) && plain[s[i]]; i++ {
+			}
+			b = append(b, s[from:i]...)
+			continue
+		}
 		if c < utf8.RuneSelf {
-			switch {
-			case c == '"' || c == '\\':
+			if c == '"' || c == '\\' {
 				b = append(b, '\\', c)
-			case c < 0x20 || c == 0x7f:
+			} else {
 				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-			default:
-				b = append(b, c)
 			}
 			i++
 			continue
@@ -230,6 +234,22 @@ func appendText(b []byte, s string) []byte {
 }
 
 const hex = "0123456789abcdef"
+
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := byte(0x20); c < 0x7f; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// appendMillis writes d as milliseconds with three decimals.
+func appendMillis(b []byte, d time.Duration) []byte {
+	us := max(0, d.Microseconds())
+	b = strconv.AppendInt(b, us/1000, 10)
+	us %= 1000
+	return append(b, '.', byte('0'+us/100), byte('0'+us/10%10), byte('0'+us%10))
+}
 
 // dateCache keeps the text of the current second.
 type dateCache struct {

@@ -108,10 +108,14 @@ func addRaw(into map[string]any, s api.Service) {
 		if strings.HasSuffix(path, "/") {
 			path += "{path}"
 		}
+		security := []any{map[string]any{"bearer": []any{}}}
+		if raw.Access == api.Public { // a token may be wanted; the service decides
+			security = append(security, map[string]any{})
+		}
 		item := map[string]any{}
 		for _, method := range []string{"get", "post", "patch", "put", "delete"} {
 			op := map[string]any{
-				"summary": raw.Summary, "tags": []any{s.Title}, "security": []any{map[string]any{"bearer": []any{}}},
+				"summary": raw.Summary, "tags": []any{s.Title}, "security": security,
 				"operationId": method + camel(strings.NewReplacer("/", "-", ".", "-").Replace(strings.Trim(raw.Prefix, "/"))),
 				"parameters": []any{map[string]any{
 					"name": "path", "in": "path", "required": true, "schema": map[string]any{"type": "string"},

@@ -24,12 +24,11 @@ var (
 // Decorate sets the gateway's own headers on an answer. Those of a service that say the
 // same have been dropped before, but for the ones that harden its own pages.
 func (v *visit) Decorate(h http.Header) {
-	values := make([]string, 2)
-	values[0] = v.requestID
-	h["X-Request-Id"] = values[0:1:1]
+	v.values[0] = v.requestID
+	h["X-Request-Id"] = v.values[0:1:1]
 	if v.counted {
-		values[1] = v.rt.limits.value(v.limited)
-		h["Ratelimit"] = values[1:2:2]
+		v.values[1] = v.rt.limits.value(v.limited)
+		h["Ratelimit"] = v.values[1:2:2]
 		h["Ratelimit-Policy"] = v.rt.limits.policy
 	}
 	setAbsent(h, "X-Content-Type-Options", nosniff)

@@ -26,8 +26,9 @@ import (
 	"github.com/pyairtable/pyairtable/api-gateway/internal/ratelimit"
 )
 
-// visit is one request on its way through the gateway. Visits are reused; the strings in
-// values are not, since the server writes headers after the handler has returned.
+// visit is one request on its way through the gateway. Visits are reused, with the slices
+// that headers' values lie in; the strings are not, since the server, which copies a
+// header's slices when the answer begins, writes its strings after the handler has returned.
 type visit struct {
 	g      *Gate
 	c      *gin.Context
@@ -49,6 +50,7 @@ type visit struct {
 	res         proxy.Result
 	fault       *fault
 	entry       accesslog.Entry
+	values      [2]string // of X-Request-Id and RateLimit
 }
 
 // name gives the request its id and its place in a trace. Without a client's own, one
@@ -215,6 +217,7 @@ func (v *visit) forward() {
 		Authorization: v.header, RequestID: v.requestID, Traceparent: v.traceparent,
 		ForwardedFor: v.origin.For, ForwardedHost: v.origin.Host, ForwardedProto: v.origin.Proto,
 		Timeout: v.rt.Timeout, Replayable: v.rt.Replayable, BodyLimit: v.rt.BodyLimit, Decorate: v,
+		Scratch: v.fwd.Scratch,
 	}
 	v.res = v.rt.service.Serve(v.w, v.r, &v.fwd)
 	if v.res.Err != nil && !v.res.Started {
@@ -244,8 +247,12 @@ func (v *visit) end() {
 	v.m.observe(status, took)
 	v.g.metrics.inFlight.Add(-1)
 	v.note(status, bytes, took)
-	g := v.g
-	*v = visit{g: g}
+	if !cut {
+		v.w.WriteHeaderNow() // before the values of its headers are used again
+	}
+	g, scratch := v.g, v.fwd.Scratch
+	clear(scratch)
+	*v = visit{g: g, fwd: proxy.Forward{Scratch: scratch[:0]}}
 	g.visits.Put(v)
 	if cut {
 		panic(http.ErrAbortHandler) // the client must see that the answer is not whole

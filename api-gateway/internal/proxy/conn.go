@@ -36,21 +36,47 @@ type conn struct {
 	got    bool          // a byte arrived since the request was begun
 	reused bool
 	idleAt time.Time
+	wakeAt time.Time // the read deadline, if it is one of expect's; zero otherwise
 
 	raw   syscall.RawConn
-	peek  func(fd uintptr) bool // allocated once
+	peek  func(fd uintptr) // allocated once
 	alive bool
-	abort func()      // breaks reads and writes off; safe from another goroutine
-	stop  func() bool // ends the watch over the client; nil while there is none
+
+	turn   func(fd uintptr) bool // allocated once
+	wait   []byte                // what turn has yet to send
+	into   []byte                // where it puts what comes back
+	n      int
+	failed error       // the request could not be sent whole
+	abort  func()      // breaks reads and writes off; safe from another goroutine
+	stop   func() bool // ends the watch over the client; nil while there is none
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
 
 // begin makes an idle connection ready for a request.
 func (c *conn) begin() {
-	c.got, c.left = false, headLimit
+	c.got, c.left, c.wait, c.failed = false, headLimit, nil, nil
 	c.br = readers.Get().(*bufio.Reader)
 	c.br.Reset((*limited)(c))
+}
+
+// expect gives the answer unwatched to begin in, or until deadline if that is sooner.
+func (c *conn) expect(now, deadline time.Time) {
+	if left := c.wakeAt.Sub(now); left >= unwatched && c.wakeAt.Before(deadline) {
+		return
+	}
+	wake := now.Add(unwatchedMost)
+	if deadline.Before(wake) {
+		wake = deadline
+	}
+	c.readBy(wake)
+	c.wakeAt = wake
+}
+
+// readBy sets the read deadline; zero means none.
+func (c *conn) readBy(t time.Time) {
+	c.wakeAt = time.Time{}
+	_ = c.SetReadDeadline(t)
 }
 
 // watch breaks the connection off when ctx ends.
@@ -78,7 +104,7 @@ func newConn(nc net.Conn) *conn {
 	c.abort = func() { _ = nc.SetDeadline(longAgo) }
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw, c.peek = raw, c.peekFD
+			c.raw, c.peek, c.turn = raw, c.peekFD, c.turnFD
 		}
 	}
 	return c
@@ -91,7 +117,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
 		return 0, errHeadTooLarge
 	}
-	n, err := l.Conn.Read(p)
+	n, err := (*conn)(l).next(p)
 	if n > 0 {
 		l.got = true
 		l.left -= int64(n)
@@ -99,24 +125,74 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// errUnsent is the end of a connection that took no byte of the request.
+var errUnsent = errors.New("the connection was closed before the request")
+
+// next reads. If a request waits to be sent, it is sent first, and its answer awaited
+// without the attempt to read at once that nearly always comes too early.
+func (c *conn) next(p []byte) (int, error) {
+	if c.wait == nil {
+		return c.Read(p)
+	}
+	c.into, c.n = p, 0
+	err := c.raw.Read(c.turn)
+	c.into = nil
+	switch {
+	case c.failed != nil && len(c.wait) == len(c.out):
+		return 0, fmt.Errorf("%w: %w", errUnsent, c.failed)
+	case err != nil:
+		return 0, err // of time: the next call goes on where this one ended
+	case c.failed == nil && len(c.wait) > 0: // the socket was full
+		_, c.failed = c.Write(c.wait)
+	}
+	c.wait = nil
+	if c.n > 0 {
+		return c.n, nil
+	}
+	return c.Read(p) // a service that refuses a request answers, then closes
+}
+
+// turnFD sends, then reads when there is something to read. As the connection's poller was
+// made ready before, an answer that comes at once is not missed.
+func (c *conn) turnFD(fd uintptr) bool {
+	if len(c.wait) > 0 {
+		n, err := syscall.Write(int(fd), c.wait)
+		switch {
+		case err == syscall.EINTR || err == syscall.EAGAIN:
+			return true
+		case err != nil:
+			c.failed = err
+			return true
+		}
+		c.wait = c.wait[n:]
+		return len(c.wait) > 0
+	}
+	n, err := syscall.Read(int(fd), c.into)
+	if err == syscall.EAGAIN || err == syscall.EINTR {
+		return false
+	}
+	c.n = max(n, 0) // at an end or an error, the next read says which
+	return true
+}
+
 // unlimited lifts the head's limit before a body is read.
 func (c *conn) unlimited() { c.left = 1<<63 - 1 }
 
-func (c *conn) peekFD(fd uintptr) bool {
+func (c *conn) peekFD(fd uintptr) {
 	var b [1]byte
 	n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	// Nothing to read is the healthy state; an end, an error or bytes nobody asked for are not.
 	c.alive = n < 0 && (err == syscall.EAGAIN || err == syscall.EWOULDBLOCK)
-	return true
 }
 
 // fresh says whether the other side still holds the connection, as far as can be known now.
+// It asks by Control, since Read would fail by the last request's deadline.
 func (c *conn) fresh() bool {
 	if c.raw == nil {
 		return true
 	}
 	c.alive = false
-	return c.raw.Read(c.peek) == nil && c.alive
+	return c.raw.Control(c.peek) == nil && c.alive
 }
 
 // pool keeps the idle connections of one address, the last used on top.

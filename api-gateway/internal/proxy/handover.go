@@ -122,7 +122,7 @@ func (t *carrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	s := (*Service)(t)
 	j := r.Context().Value(journeyKey{}).(*journey)
 	var tried []*Address
-	var last error = ErrOpen
+	last := ErrOpen
 	for {
 		at, ok := s.pick(time.Now(), tried)
 		if !ok {
@@ -199,7 +199,7 @@ func (b *progressBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		_ = b.rc.SetReadDeadline(time.Time{})
 		if !b.j.timeout.Load() {
 			b.j.timer.Reset(b.j.f.Timeout)

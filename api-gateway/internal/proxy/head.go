@@ -155,7 +155,6 @@ type plainHead struct {
 	size   int // bytes, the empty line included
 	status int
 	length int64 // of the body that follows
-	close  bool
 }
 
 // endOfHead returns the number of bytes up to and with the empty line, 0 if it has not
@@ -176,7 +175,7 @@ var (
 // parsePlain reads a plain head from b, which ends with the empty line, into h. It
 // returns false, and may have written to h, if the answer is not plain: net/http then
 // reads it, from the start.
-func parsePlain(b []byte, method string, h http.Header) (plainHead, bool) {
+func (f *Forward) parsePlain(b []byte, method string, h http.Header) (plainHead, bool) {
 	p := plainHead{size: len(b), length: -1}
 	if len(b) < 17 || string(b[:9]) != "HTTP/1.1 " || b[12] != ' ' && b[12] != '\r' {
 		return p, false
@@ -195,7 +194,7 @@ func parsePlain(b []byte, method string, h http.Header) (plainHead, bool) {
 		return p, false // the first line ended before
 	}
 	text := string(b[i+2 : len(b)-2]) // one allocation for all keys and values
-	values := make([]string, 0, strings.Count(text, "\n"))
+	values := f.Scratch[:0]
 	for text != "" {
 		end := strings.Index(text, "\r\n")
 		if end < 0 {
@@ -235,6 +234,7 @@ func parsePlain(b []byte, method string, h http.Header) (plainHead, bool) {
 		values = append(values, v)
 		h[k] = values[len(values)-1 : len(values) : len(values)]
 	}
+	f.Scratch = values
 	if method == http.MethodHead || p.status == http.StatusNoContent || p.status == http.StatusNotModified {
 		p.length = 0
 		return p, true

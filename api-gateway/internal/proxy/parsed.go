@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,7 +15,7 @@ import (
 // bodies, trailers, HTTP/1.0, bodies that end with the connection.
 func (e *exchange) passParsed(c *conn, sent bool) (verdict, bool, error) {
 	e.wait(c)
-	res, err := e.finalAnswer(c)
+	res, err := e.finalAnswer(c) //nolint:bodyclose // its body is a view of the connection, which is closed or kept
 	if err != nil {
 		return done, false, broken(err)
 	}
@@ -49,7 +50,7 @@ func (e *exchange) finalAnswer(c *conn) (*http.Response, error) {
 	for range interimMost {
 		res, err := http.ReadResponse(c.br, e.r)
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pyairtable/pyairtable/pkg/await"
 )
 
 // serve is a gateway with nothing but the proxy.
@@ -495,23 +497,12 @@ func TestServe_NoticesClosedConnectionsBeforePosting(t *testing.T) {
 		}
 		<-closed
 		// Wait until the end of the connection can be seen on this side.
-		await(t, func() bool {
+		await.True(t, "the connection is no longer fresh", func() bool {
 			p := &s.addresses[0].pool
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return len(p.idle) == 0 || !p.idle[0].fresh()
 		})
-	}
-}
-
-func await(t *testing.T, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come about")
-		}
-		<-time.After(time.Millisecond)
 	}
 }
 
@@ -695,7 +686,7 @@ func TestServe_CancelsWhenTheClientLeaves(t *testing.T) {
 			t.Errorf("%s went on after its client had left", path)
 		}
 	}
-	await(t, func() bool { return s.addresses[0].inFlight.Load() == 0 })
+	await.True(t, "nothing is in flight", func() bool { return s.addresses[0].inFlight.Load() == 0 })
 	if s.addresses[0].Failures() != 0 {
 		t.Error("a client that left was held against the service")
 	}
@@ -771,7 +762,7 @@ func TestServe_UpgradesAndEchoes(t *testing.T) {
 		}
 	}
 	_ = c.Close()
-	await(t, func() bool { return s.addresses[0].inFlight.Load() == 0 })
+	await.True(t, "nothing is in flight", func() bool { return s.addresses[0].inFlight.Load() == 0 })
 }
 
 func TestServe_BoundsBodies(t *testing.T) {

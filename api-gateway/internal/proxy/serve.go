@@ -13,11 +13,14 @@ import (
 )
 
 const (
-	// unwatched is how long a service may take before the gateway begins to look whether the
-	// client is still there. Most answers come sooner, and watching is not free.
-	unwatched = 20 * time.Millisecond
+	// unwatched is how long a service may take, at least, before the gateway begins to look
+	// whether the client is still there. Most answers come sooner, and watching is not free.
+	// A busy connection's deadline moves on only when less than that is left of it.
+	unwatched     = 20 * time.Millisecond
+	unwatchedMost = 60 * time.Millisecond
 
 	bodyMost      = 64 << 10 // request bodies up to this size are read before a connection is taken
+	bodyUsual     = 4 << 10  // most are of this size: each client's is in memory while its answer is awaited
 	interimMost   = 8        // 1xx answers passed on before the service is taken for broken
 	writePatience = 60 * time.Second
 	bodyPatience  = 30 * time.Second
@@ -38,6 +41,10 @@ type Forward struct {
 	BodyLimit  int64         // bytes; 0 means no limit
 
 	Decorate Decorator // may be nil
+
+	// Scratch is memory for the answer's headers, kept from one request for the next. It may
+	// be used again when the server has taken the headers, which it copies.
+	Scratch []string
 }
 
 // Decorator sets the gateway's own headers on the final answer, just before it is sent.
@@ -66,8 +73,12 @@ func (s *Service) Serve(w http.ResponseWriter, r *http.Request, f *Forward) Resu
 	}
 	e := exchange{s: s, w: w, r: r, f: f}
 	if r.ContentLength > 0 {
-		buf := bodies.Get().(*[]byte)
-		defer bodies.Put(buf)
+		pool := &bodies
+		if r.ContentLength <= bodyUsual {
+			pool = &usualBodies
+		}
+		buf := pool.Get().(*[]byte)
+		defer pool.Put(buf)
 		e.body = (*buf)[:r.ContentLength]
 		if err := readBody(w, r, e.body); err != nil {
 			return Result{Err: err}
@@ -86,8 +97,9 @@ func plainRequest(r *http.Request) bool {
 }
 
 var (
-	bodies = sync.Pool{New: func() any { b := make([]byte, bodyMost); return &b }}
-	copies = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+	bodies      = sync.Pool{New: func() any { b := make([]byte, bodyMost); return &b }}
+	usualBodies = sync.Pool{New: func() any { b := make([]byte, bodyUsual); return &b }}
+	copies      = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 )
 
 // readBody fills body from the client, who must keep sending. The read deadline is lifted
@@ -143,7 +155,7 @@ func (e *exchange) run() Result {
 	now := time.Now()
 	deadline := now.Add(e.f.Timeout)
 	again := e.repeatable()
-	var last error = ErrOpen
+	last := ErrOpen
 	for {
 		at, ok := e.s.pick(now, e.tried)
 		if !ok {
@@ -214,7 +226,7 @@ func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (ver
 	}
 	e.deadline = deadline
 	c.begin()
-	_ = c.SetReadDeadline(earlier(deadline, now.Add(unwatched)))
+	c.expect(now, deadline)
 	v, keep, err := e.over(c, at)
 	if !c.end() {
 		keep = false
@@ -228,13 +240,6 @@ func (e *exchange) attempt(at attempt, deadline, now time.Time, fresh bool) (ver
 		_ = c.Close()
 	}
 	return v, err
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // over runs the request over c. keep says whether the connection is good for another.
@@ -255,11 +260,11 @@ func (e *exchange) over(c *conn, at attempt) (v verdict, keep bool, err error) {
 		}
 		return lost, false, broken(err2)
 	}
-	sent := err == nil
+	sent := err == nil && c.failed == nil
 	h := e.w.Header()
 	if head > 0 {
 		b, _ := c.br.Peek(head)
-		if p, ok := parsePlain(b, e.r.Method, h); ok {
+		if p, ok := e.f.parsePlain(b, e.r.Method, h); ok {
 			if v, retry := e.elsewhere(p.status); retry {
 				clear(h)
 				return v, false, fmt.Errorf("%w: status %d", ErrUpstream, p.status)
@@ -286,6 +291,10 @@ func unsentOrStale(e *exchange, c *conn) verdict {
 func (e *exchange) send(c *conn) (int, error) {
 	if len(c.out)+len(e.body) <= writeBuffer {
 		c.out = append(c.out, e.body...)
+		if c.raw != nil {
+			c.wait = c.out // awaitHead sends it
+			return len(c.out), nil
+		}
 		return c.Write(c.out)
 	}
 	c.watch(e.r.Context())
@@ -332,7 +341,7 @@ func (e *exchange) patient(c *conn, err error) bool {
 
 // wait lets the service take all the time of the route, and watches the client from now on.
 func (e *exchange) wait(c *conn) {
-	_ = c.SetReadDeadline(e.deadline)
+	c.readBy(e.deadline)
 	c.watch(e.r.Context())
 	if e.r.Context().Err() != nil { // a deadline set after the abort has undone it
 		c.abort()
@@ -416,7 +425,7 @@ func (e *exchange) copyKnown(c *conn, left int64, h http.Header) error {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -468,7 +477,7 @@ func (e *exchange) copyParsed(c *conn, body io.Reader, h http.Header) error {
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return broken(unexpected(err))
@@ -499,7 +508,7 @@ func (m *mover) move() {
 		deadline = time.Time{}
 	}
 	ctx := m.e.r.Context()
-	_ = m.c.SetReadDeadline(deadline)
+	m.c.readBy(deadline)
 	m.c.watch(ctx)
 	if ctx.Err() != nil { // a deadline set after the abort has undone it
 		m.c.abort()

@@ -1,3 +1,5 @@
+// Package tokens decides whom a request's bearer token speaks for: a JWT of auth-service,
+// or a personal access token that auth-service exchanges for one.
 package tokens
 
 import (

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
@@ -157,9 +158,7 @@ func TestPAT_IsExchangedOnceForAll(t *testing.T) {
 			}
 		})
 	}
-	for calls.Load() == 0 {
-		<-time.After(time.Millisecond)
-	}
+	await.True(t, "the first exchange", func() bool { return calls.Load() > 0 })
 	close(release)
 	wg.Wait()
 	for range 5 {
@@ -250,19 +249,8 @@ func listen(t *testing.T, rdb redis.UniversalClient) *auth.Revocations {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.Run(ctx, rdb) }()
 	t.Cleanup(func() { cancel(); <-done })
-	await(t, 10*time.Second, "the subscription", r.Live)
+	await.True(t, "the subscription", r.Live)
 	return r
-}
-
-func await(t *testing.T, limit time.Duration, what string, done func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for !done() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s did not come about in %v", what, limit)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
 }
 
 func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
@@ -284,7 +272,7 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 		}
 		k, v, _ := strings.Cut(kind, " ")
 		announce(t, rdb, k, v, true)
-		await(t, time.Second, "revocation of "+kind, func() bool {
+		await.True(t, "revocation of "+kind, func() bool {
 			_, _, err := c.Check(t.Context(), header)
 			return errors.Is(err, errs.ErrUnauthenticated)
 		})

@@ -15,9 +15,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/app"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pyairtable/internal/cli"
 )
@@ -151,19 +151,6 @@ func (p *program) answers(service string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	limit, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-limit:
-			t.Fatalf("%s: not within 30 s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 func TestUp_InTheBackgroundUntilDown(t *testing.T) {
 	t.Parallel()
 	p := newProgram(t)
@@ -194,7 +181,7 @@ func TestUp_CtrlCStopsEverythingAndDataStays(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "ready", func() bool { s, code := p.run("status"); return code == 0 && strings.Contains(s, "user-service") })
+		await.True(t, "ready", func() bool { s, code := p.run("status"); return code == 0 && strings.Contains(s, "user-service") })
 		if n := p.starts(t); n != start {
 			t.Errorf("user-service remembers %d starts, want %d", n, start)
 		}
@@ -233,7 +220,7 @@ func TestUp_TakesOverFromAKilledOne(t *testing.T) {
 	if err := syscall.Kill(p.pid(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the killed instance to be seen", func() bool { _, code := p.run("status"); return code == 3 })
+	await.True(t, "the killed instance to be seen", func() bool { _, code := p.run("status"); return code == 3 })
 	p.must(t, 3, []string{"was killed", "pyairtable up"}, "status")
 	p.must(t, 1, []string{"was killed", "takes over"}, "doctor")
 	p.must(t, 0, []string{"taking over", "ready after"}, "up", "-d", "--no-demo")
@@ -323,7 +310,7 @@ func TestUp_ProcessesAreRestartedOneByOne(t *testing.T) {
 	if !p.answers("API_GATEWAY") {
 		t.Error("the gateway went with it")
 	}
-	eventually(t, "user-service's restart", func() bool { return p.answers("USER_SERVICE") })
+	await.True(t, "user-service's restart", func() bool { return p.answers("USER_SERVICE") })
 	if n := p.starts(t); n != 2 {
 		t.Errorf("user-service remembers %d starts, want 2", n)
 	}
@@ -344,7 +331,7 @@ func TestRun_TakesFromTheInstanceWhatTheEnvironmentLeavesOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	replica := &program{ports: map[string]int{"USER_SERVICE": port}}
-	eventually(t, "the second replica", func() bool { return replica.answers("USER_SERVICE") })
+	await.True(t, "the second replica", func() bool { return replica.answers("USER_SERVICE") })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,8 @@ type Instance struct {
 	state rundir.State
 	fleet *fleet.Fleet
 	logs  []io.Closer
+	// unwatch ends the watch over the private servers, and returns when it has.
+	unwatch func()
 }
 
 // Start starts everything and returns when every service is ready and the demo data is
@@ -117,6 +119,7 @@ func (i *Instance) start(ctx context.Context) error {
 	if err := i.startServices(ctx); err != nil {
 		return err
 	}
+	i.guard(ctx)
 	i.URL, i.state.Ready = i.state.URL, true
 	if err := i.Dir.WriteState(i.state); err != nil {
 		return err
@@ -217,6 +220,9 @@ func (i *Instance) loadDemo(ctx context.Context) error {
 	return nil
 }
 
+// ServiceURL is where the named service listens.
+func (i *Instance) ServiceURL(name string) string { return i.vars.urls[name] }
+
 // Failed is closed when a service has failed; Stop then returns why.
 func (i *Instance) Failed() <-chan struct{} { return i.fleet.Failed() }
 
@@ -229,6 +235,9 @@ func (i *Instance) Stop() error {
 	}
 	for _, log := range i.logs {
 		errs = append(errs, log.Close())
+	}
+	if i.unwatch != nil {
+		i.unwatch()
 	}
 	ctx := context.Background() // each has a limit of its own
 	if i.Redis != nil {

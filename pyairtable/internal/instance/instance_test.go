@@ -1,19 +1,27 @@
 package instance_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/localinfra"
+	"github.com/pyairtable/pyairtable/pkg/redis"
 	"github.com/pyairtable/pyairtable/pyairtable"
+	"github.com/pyairtable/pyairtable/pyairtable/internal/fleet"
 	"github.com/pyairtable/pyairtable/pyairtable/internal/instance"
 )
 
@@ -114,4 +122,88 @@ func TestStart_GivenServersAreUsedAndLeftRunning(t *testing.T) {
 	if !p.Alive() || !r.Alive() {
 		t.Error("a given server was stopped")
 	}
+}
+
+// A private server that is killed comes back by itself, and the instance with it.
+func TestStart_KilledServersAreStartedAgain(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	o.Profile = localinfra.Durable
+	i, err := instance.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := i.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, pid := range []int{postgresPid(t, i), redisPid(t, i)} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !ready(t, i) {
+		select {
+		case <-ctx.Done():
+			t.Fatal("the instance did not recover")
+		case <-tick.C:
+		}
+	}
+	if n := firstRequest(t, i); n != 3 {
+		t.Errorf("%d records after the recovery", n)
+	}
+}
+
+// postgresPid reads it where PostgreSQL writes it.
+func postgresPid(t *testing.T, i *instance.Instance) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(i.Postgres.Dir, "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return atoi(t, line)
+}
+
+// redisPid asks Redis.
+func redisPid(t *testing.T, i *instance.Instance) int {
+	t.Helper()
+	rdb, err := redis.New(i.Redis.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	info, err := rdb.Info(t.Context(), "server").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(info, "process_id:")
+	pid, _, _ := strings.Cut(rest, "\r")
+	return atoi(t, pid)
+}
+
+func atoi(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// ready reports whether every service answers, and says that it is ready: that its
+// PostgreSQL and Redis answer.
+func ready(t *testing.T, i *instance.Instance) bool {
+	t.Helper()
+	for _, s := range pyairtable.Services {
+		if ok, _ := fleet.Ready(t.Context(), i.ServiceURL(s.Name)); !ok {
+			return false
+		}
+	}
+	return true
 }

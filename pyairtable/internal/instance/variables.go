@@ -159,7 +159,10 @@ func (v *variables) databases(admin string) ([]localinfra.Database, error) {
 
 // shared are the variables of every service.
 func (v variables) shared() map[string]string {
-	vars := map[string]string{"SEAL_KEYS": v.secrets["SEAL_KEYS"], "SERVICE_SECRET": v.secrets["SERVICE_SECRET"], "REDIS_URL": v.redis}
+	vars := map[string]string{
+		"SEAL_KEYS": v.secrets["SEAL_KEYS"], "SERVICE_SECRET": v.secrets["SERVICE_SECRET"], "REDIS_URL": v.redis,
+		config.Prefix(catalog.Auth) + "PUBLIC_URL": v.gatewayURL(),
+	}
 	for name, url := range v.urls {
 		vars[config.Prefix(name)+"URL"] = url
 	}
