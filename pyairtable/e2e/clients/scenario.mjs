@@ -75,6 +75,14 @@ const steps = {
     assert.deepEqual([posted.length, posted[0].get("Name")], [25, "c00"]);
   },
 
+  async filterByFormula({ orders }) {
+    const key = randomBytes(4).toString("hex");
+    await orders.create([0, 1, 2].map((Qty) => ({ fields: { No: `${key} "q" ${Qty}`, Qty } })));
+    const found = await orders.select({ filterByFormula: `AND(FIND("${key}", {No}), {Qty} > 0)`, sort: [{ field: "Qty" }] }).all();
+    assert.deepEqual(found.map((r) => r.get("Qty")), [1, 2]);
+    await refused(orders.select({ filterByFormula: "{Nope}=1" }).all(), 422, "INVALID_FILTER_BY_FORMULA");
+  },
+
   async updateAndReplace({ orders }) {
     const made = await orders.create({ No: "U", Qty: 1 });
     assert.deepEqual((await orders.update(made.id, { Qty: 2 })).fields, { No: "U", Qty: 2 });

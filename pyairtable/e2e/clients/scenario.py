@@ -12,6 +12,7 @@ import sys
 
 import requests
 from pyairtable import Api
+from pyairtable.formulas import match
 
 URL, TOKEN = os.environ["PYAIRTABLE_URL"], os.environ["PYAIRTABLE_TOKEN"]
 ODD_NAME = "Orders/2026 \"it's\" 100%? #1 🚀"
@@ -98,6 +99,18 @@ def list_with_paging(w):
     equal(names, sorted(names, reverse=True), "sorted")
     equal(table.first(sort=["Name"])["fields"]["Name"], "c00", "first")
     equal(len(table.all(view="Grid view")), 25, "view")
+
+
+@step
+def filter_by_formula(w):
+    key = secrets.token_hex(4)
+    made = w.table.batch_create([{"No": f"{key} 'q' {i}", "Qty": i} for i in range(3)])
+    equal(w.table.first(formula=match({"No": f"{key} 'q' 1", "Qty": 1}))["id"], made[1]["id"], "first by match")
+    found = w.table.all(formula=f"AND(FIND('{key}', {{No}}), {{Qty}} > 0)", sort=["Qty"])
+    equal([r["fields"]["Qty"] for r in found], [1, 2], "found")
+    long = "OR(" + ", ".join(f"RECORD_ID()='{made[0]['id']}'" for _ in range(500)) + ")"
+    equal([r["id"] for r in w.table.all(formula=long)], [made[0]["id"]], "a formula too long for a URL")
+    refused(422, "Unknown field names: nope", lambda: w.table.all(formula="{Nope}=1"))
 
 
 @step
