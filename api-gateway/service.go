@@ -118,6 +118,10 @@ func connect(ctx context.Context, a *app.App) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
+	a.Go("redis", func(ctx context.Context) error {
+		<-ctx.Done()
+		return rdb.Close()
+	})
 	short, cancel := context.WithTimeout(ctx, connectWait)
 	defer cancel()
 	if err := rdb.Ping(short).Err(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -125,26 +124,7 @@ func (f fixture) claims(token string) auth.Claims {
 func TestService_ServesWhatItDeclares(t *testing.T) {
 	t.Parallel()
 	f := start(t, nil)
-	resp, err := http.Get(f.URL + "/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var doc struct {
-		Paths map[string]map[string]any
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil {
-		t.Fatal(err)
-	}
-	served := []string{"ANY " + authapi.Service.Raw[0].Prefix}
-	for path, methods := range doc.Paths {
-		for m := range methods {
-			served = append(served, strings.ToUpper(m)+" "+path)
-		}
-	}
-	if err := apptest.SameOperations(authapi.Service, served); err != nil {
-		t.Error(err)
-	}
+	apptest.Operations(t, f.URL, authapi.Service)
 }
 
 // Who may call what: every operation with every kind of caller.

@@ -11,7 +11,6 @@ require (
 	github.com/pyairtable/pyairtable/pkg v0.0.0
 	github.com/pyairtable/pyairtable/user-service v0.0.0
 	github.com/spf13/cobra v1.10.2
-	github.com/spf13/viper v1.21.0
 	golang.org/x/sync v0.24.0
 )
 
@@ -80,6 +79,7 @@ require (
 	github.com/spf13/afero v1.15.0 // indirect
 	github.com/spf13/cast v1.10.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/spf13/viper v1.21.0 // indirect
 	github.com/subosito/gotenv v1.6.0 // indirect
 	github.com/tidwall/gjson v1.20.0 // indirect
 	github.com/tidwall/match v1.2.0 // indirect

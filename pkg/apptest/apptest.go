@@ -5,9 +5,11 @@ package apptest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +31,7 @@ const startLimit = time.Minute
 type Running struct {
 	URL  string
 	stop func() error
-	log  *buffer
+	log  *Log
 }
 
 // Start runs svc until the test ends, and returns when it is ready. vars go
@@ -45,7 +47,7 @@ func Start(t testing.TB, svc app.Service, vars map[string]string) *Running {
 	if _, ok := env["REDIS_URL"]; !ok {
 		env["REDIS_URL"] = redistest.URL(t)
 	}
-	r := &Running{log: &buffer{}}
+	r := &Running{log: &Log{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	address, ready, ended := make(chan string, 1), make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -87,43 +89,55 @@ func (r *Running) Client(who auth.Principal) *rpc.Client {
 	return rpc.New(rpc.Options{Callee: "test", Addresses: []string{r.URL}}).As(who)
 }
 
-// SameOperations reports, as an error, what of the declared operations is not
-// served, and what is served undeclared.
-func SameOperations(declared api.Service, served []string) error {
+// Operations checks that the service at url describes, in its OpenAPI document, the
+// operations that it declares and no others. The document is made of what is served.
+func Operations(t testing.TB, url string, declared api.Service) {
+	t.Helper()
+	resp, err := http.Get(url + "/openapi.json") //nolint:noctx // it ends with the service, which ends with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var doc struct {
+		Paths map[string]map[string]struct{}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
 	want := map[string]bool{}
 	for _, op := range declared.Ops {
 		want[op.Method+" "+op.Path] = true
 	}
-	for _, raw := range declared.Raw {
-		want["ANY "+raw.Prefix] = true
-	}
-	var faults []error
-	for _, s := range served {
-		if !want[s] {
-			faults = append(faults, fmt.Errorf("%s is served and not declared", s))
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			served := strings.ToUpper(method) + " " + path
+			if !want[served] {
+				t.Errorf("%s is served and not declared", served)
+			}
+			delete(want, served)
 		}
-		delete(want, s)
 	}
-	for s := range want {
-		faults = append(faults, fmt.Errorf("%s is declared and not served", s))
+	for op := range want {
+		t.Errorf("%s is declared and not served", op)
 	}
-	return errors.Join(faults...)
 }
 
-// buffer is a bytes.Buffer that may be read while a service writes to it.
-type buffer struct {
+// Log keeps what services write to it. It may be read meanwhile.
+type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
+// Write implements io.Writer.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
 }
 
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+// String is everything that was written so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -90,7 +90,7 @@ func Load[C any](known Known, env Source) (C, error) {
 	var cfg C
 	v := viper.New()
 	var faults []error
-	file, err := dotEnv(known.DotEnv)
+	file, err := DotEnv(known.DotEnv)
 	if err != nil {
 		faults = append(faults, err)
 	}
@@ -153,8 +153,9 @@ func variables(t reflect.Type) []variable {
 	return out
 }
 
-// dotEnv reads the file with viper's parser; keys come back in upper case.
-func dotEnv(path string) (map[string]string, error) {
+// DotEnv reads the variables of a .env file, their names in upper case. A file that
+// is absent, or has no path, has none.
+func DotEnv(path string) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
 	}

@@ -12,12 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
+	"github.com/pyairtable/pyairtable/pkg/apptest"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
@@ -33,7 +33,7 @@ import (
 // world is a fleet that serves, all of it in this process.
 type world struct {
 	urls map[string]string // by service
-	log  *log
+	log  *apptest.Log
 }
 
 const password = "a pass phrase for tests"
@@ -42,7 +42,7 @@ const password = "a pass phrase for tests"
 // the test's end.
 func start(t *testing.T, vars map[string]string) *world {
 	t.Helper()
-	w := &world{urls: map[string]string{}, log: &log{}}
+	w := &world{urls: map[string]string{}, log: &apptest.Log{}}
 	shared := map[string]string{
 		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": "a secret of tests, 32 bytes or more", "REDIS_URL": redistest.URL(t),
 		// The tests come from one address, and do in seconds what a person does in a day.
@@ -70,7 +70,7 @@ func start(t *testing.T, vars map[string]string) *world {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("log:\n%s", w.log.tail())
+			t.Logf("log:\n%s", tail(w.log))
 		}
 	})
 	if err := f.AwaitReady(t.Context()); err != nil {
@@ -183,27 +183,8 @@ func top(t *testing.T) string {
 	return dir
 }
 
-// log keeps what the services log.
-type log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// text is everything that was logged.
-func (l *log) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// tail is the end of it.
-func (l *log) tail() string {
-	text := l.text()
+// tail is the end of what was logged.
+func tail(log *apptest.Log) string {
+	text := log.String()
 	return fmt.Sprintf("… %s", text[max(0, len(text)-4000):])
 }

@@ -183,7 +183,7 @@ func TestLogs_HoldNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := w.log.text()
+	text := w.log.String()
 	for what, secret := range map[string]string{
 		"the password": password, "the access token": who.Token, "the personal access token": pat, "the refresh token": in.RefreshToken,
 	} {

@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -29,6 +28,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/apptest"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -52,7 +52,7 @@ type fleet struct {
 	pool    *pgxpool.Pool
 	api     *httpx.API
 	metrics *prometheus.Registry
-	logs    *logs
+	logs    *apptest.Log
 	client  *rpc.Client
 	key     ed25519.PrivateKey
 	now     *clock
@@ -75,24 +75,6 @@ func (c *clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
-}
-
-// logs keeps everything that was logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 type staticKeys ed25519.PublicKey
@@ -118,7 +100,7 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 		t.Fatal(err)
 	}
 	f := &fleet{
-		pool: pgtest.New(t, "airtable-gateway", repository.Migrations), metrics: metrics.New(), logs: &logs{}, key: private,
+		pool: pgtest.New(t, "airtable-gateway", repository.Migrations), metrics: metrics.New(), logs: &apptest.Log{}, key: private,
 		now: &clock{t: time.Now()},
 	}
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(f.logs), zap.DebugLevel))

@@ -3,14 +3,11 @@ package instance
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/spf13/viper"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
@@ -34,7 +31,7 @@ type variables struct {
 }
 
 func newVariables(o Options) (variables, error) {
-	file, err := readDotEnv(o.DotEnv)
+	file, err := config.DotEnv(o.DotEnv)
 	if err != nil {
 		return variables{}, err
 	}
@@ -72,26 +69,6 @@ func (v variables) place(s api.Service) error {
 	}
 	v.urls[s.Name] = "http://" + net.JoinHostPort(reach, strconv.Itoa(port))
 	return nil
-}
-
-// readDotEnv returns the variables of the file, in upper case; none if it is absent.
-func readDotEnv(path string) (map[string]string, error) {
-	vars := map[string]string{}
-	if path == "" {
-		return vars, nil
-	}
-	reader := viper.New()
-	reader.SetConfigFile(path)
-	reader.SetConfigType("env")
-	if err := reader.ReadInConfig(); errors.Is(err, fs.ErrNotExist) {
-		return vars, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	for _, key := range reader.AllKeys() {
-		vars[strings.ToUpper(key)] = reader.GetString(key)
-	}
-	return vars, nil
 }
 
 func (v variables) lookup(key string) (string, bool) {
