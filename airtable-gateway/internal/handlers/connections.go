@@ -48,6 +48,7 @@ func (h connections) create(ctx context.Context, who auth.Principal, in airtable
 	}
 	d := services.Draft{
 		Name: in.Body.Name, Kind: models.ConnectionKind(in.Body.Kind), APIURL: in.Body.APIURL, Token: in.Body.Token,
+		Settings: settingsPatch(in.Body.Settings),
 	}
 	if d.Kind == models.AirtableConnection && d.APIURL == "" {
 		d.APIURL = h.apiURL
@@ -75,7 +76,7 @@ func (h connections) update(ctx context.Context, who auth.Principal, in airtable
 	if err != nil {
 		return out, err
 	}
-	p := services.Patch{Name: in.Body.Name, APIURL: in.Body.APIURL, Token: in.Body.Token}
+	p := services.Patch{Name: in.Body.Name, APIURL: in.Body.APIURL, Token: in.Body.Token, Settings: settingsPatch(in.Body.Settings)}
 	c, err := h.service.Update(ctx, who, key, version, p)
 	return airtableapi.ConnectionAnswer{ETag: etag(c), Body: connectionOf(c)}, err
 }

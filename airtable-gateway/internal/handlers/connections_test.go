@@ -239,6 +239,32 @@ func TestConnections_OnlyAdminsWriteAndStrangersSeeNothing(t *testing.T) {
 	}
 }
 
+func TestConnections_SettingsHaveDefaultsAndChangeOneByOne(t *testing.T) {
+	t.Parallel()
+	far := newAccount(t)
+	anna := newFleet(t, far.URL).owner(t)
+	off, seconds := false, 0
+	in := draft(far.URL, accountToken)
+	in.Body.Settings.BeforeImages = &off
+	made := must(t, anna, airtableapi.CreateConnection, in).Body
+	want := airtableapi.ConnectionSettings{FreshnessSeconds: 30}
+	if made.Settings != want {
+		t.Errorf("made with %+v, want %+v", made.Settings, want)
+	}
+	path, on := airtableapi.ConnectionPath{ID: made.ID}, true
+	change := airtableapi.ConnectionUpdate{ConnectionPath: path}
+	change.Body.Settings = airtableapi.ConnectionSettingsPatch{FreshnessSeconds: &seconds, StableAttachments: &on}
+	must(t, anna, airtableapi.UpdateConnection, change)
+	want = airtableapi.ConnectionSettings{StableAttachments: true}
+	if kept := must(t, anna, airtableapi.FetchConnection, path).Body; kept.Settings != want {
+		t.Errorf("kept %+v, want %+v", kept.Settings, want)
+	}
+	seconds = 86_401
+	if _, err := call(t, anna, airtableapi.UpdateConnection, change); errs.From(err).Kind != errs.Invalid {
+		t.Errorf("more than a day: %v", err)
+	}
+}
+
 func TestConnections_LostUpdatesAreRefused(t *testing.T) {
 	t.Parallel()
 	far := newAccount(t)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
@@ -70,7 +71,20 @@ func connectionOf(c models.Connection) airtableapi.Connection {
 	return airtableapi.Connection{
 		ID: c.ID.String(), Name: c.Name, Kind: string(c.Kind), APIURL: c.APIURL, Status: string(c.Status),
 		WorkspaceID: c.WorkspaceID(), LastCheckedAt: c.CheckedAt, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+		Settings: airtableapi.ConnectionSettings{
+			FreshnessSeconds: int(c.Settings.Freshness / time.Second), StableAttachments: c.Settings.StableAttachments,
+			BeforeImages: c.Settings.BeforeImages,
+		},
 	}
+}
+
+func settingsPatch(p airtableapi.ConnectionSettingsPatch) services.SettingsPatch {
+	out := services.SettingsPatch{StableAttachments: p.StableAttachments, BeforeImages: p.BeforeImages}
+	if p.FreshnessSeconds != nil {
+		freshness := time.Duration(*p.FreshnessSeconds) * time.Second
+		out.Freshness = &freshness
+	}
+	return out
 }
 
 // decode reads a success into out and turns a refusal into the error that says it.

@@ -47,13 +47,31 @@ type Connection struct {
 	CheckedAt time.Time // zero: never
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Settings  ConnectionSettings
 }
+
+// ConnectionSettings are how the calls of an Airtable account are treated on their
+// way. A local connection has no use for them.
+type ConnectionSettings struct {
+	// Freshness is how old a cached answer may be, in whole seconds; 0: nothing is
+	// cached.
+	Freshness time.Duration
+	// StableAttachments copies attachments and has answers link to the copies, whose
+	// addresses do not expire.
+	StableAttachments bool
+	// BeforeImages reads records before they are changed or deleted, so that events
+	// can tell the old cells. That costs a call a write.
+	BeforeImages bool
+}
+
+// DefaultSettings are those of a connection of which nothing else was said.
+var DefaultSettings = ConnectionSettings{Freshness: 30 * time.Second, BeforeImages: true}
 
 // NewConnection is a connection without a token, made now.
 func NewConnection(tenant id.TenantID, kind ConnectionKind, name string, now time.Time) Connection {
 	c := Connection{
 		ID: id.New[connection](), Tenant: tenant, Name: name, Kind: kind, Status: ConnectionUnchecked,
-		Version: 1, CreatedAt: now, UpdatedAt: now,
+		Version: 1, CreatedAt: now, UpdatedAt: now, Settings: DefaultSettings,
 	}
 	if kind == LocalConnection {
 		c.Status = ConnectionActive

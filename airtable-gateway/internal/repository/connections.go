@@ -33,18 +33,21 @@ var ErrTooManyConnections = errors.New("the tenant has as many connections as it
 // ErrLocalExists says that the tenant has a local connection already.
 var ErrLocalExists = errors.New("the tenant has a local connection")
 
-const connectionColumns = `tenant_id, id, name, kind, api_url, token, status, version, checked_at, created_at, updated_at`
+const connectionColumns = `c.tenant_id, c.id, c.name, c.kind, c.api_url, c.token, c.status, c.version,
+	c.checked_at, c.created_at, c.updated_at, c.freshness, c.stable_attachments, c.before_images`
 
 // scanConnection reads connectionColumns, and into further what follows them.
 func scanConnection(row pgx.CollectableRow, further ...any) (models.Connection, error) {
 	var c models.Connection
 	var checked *time.Time
+	var seconds int
 	into := []any{&c.Tenant, &c.ID, &c.Name, &c.Kind, &c.APIURL, &c.Token, &c.Status, &c.Version,
-		&checked, &c.CreatedAt, &c.UpdatedAt}
+		&checked, &c.CreatedAt, &c.UpdatedAt, &seconds, &c.Settings.StableAttachments, &c.Settings.BeforeImages}
 	err := row.Scan(append(into, further...)...)
 	if checked != nil {
 		c.CheckedAt = *checked
 	}
+	c.Settings.Freshness = time.Duration(seconds) * time.Second
 	return c, err
 }
 
@@ -55,11 +58,13 @@ func asConnection(row pgx.CollectableRow) (models.Connection, error) { return sc
 func (r *Connections) CreateConnection(ctx context.Context, c models.Connection, announced ...events.Event) error {
 	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			INSERT INTO connections (`+connectionColumns+`)
-			SELECT $1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
-			WHERE (SELECT count(*) FROM connections WHERE tenant_id = $1) < $12`,
+			INSERT INTO connections (tenant_id, id, name, kind, api_url, token, status, version, checked_at,
+				created_at, updated_at, freshness, stable_attachments, before_images)
+			SELECT $1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+			WHERE (SELECT count(*) FROM connections WHERE tenant_id = $1) < $15`,
 			c.Tenant, c.ID, c.Name, c.Kind, c.APIURL, c.Token, c.Status, c.Version,
-			nullable(c.CheckedAt), c.CreatedAt, c.UpdatedAt, MostConnections)
+			nullable(c.CheckedAt), c.CreatedAt, c.UpdatedAt,
+			seconds(c.Settings.Freshness), c.Settings.StableAttachments, c.Settings.BeforeImages, MostConnections)
 		if postgres.IsUnique(err, "connections_local_key") {
 			return ErrLocalExists
 		}
@@ -76,13 +81,13 @@ func (r *Connections) CreateConnection(ctx context.Context, c models.Connection,
 // Connection returns errs.ErrNotFound if the tenant has no such connection.
 func (r *Connections) Connection(ctx context.Context, tenant id.TenantID, key models.ConnectionID) (models.Connection, error) {
 	return one(ctx, r.pool, `
-		SELECT `+connectionColumns+` FROM connections WHERE tenant_id = $1 AND id = $2`, tenant, key)
+		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2`, tenant, key)
 }
 
 // LocalConnection returns errs.ErrNotFound if the tenant has none.
 func (r *Connections) LocalConnection(ctx context.Context, tenant id.TenantID) (models.Connection, error) {
 	return one(ctx, r.pool, `
-		SELECT `+connectionColumns+` FROM connections WHERE tenant_id = $1 AND kind = 'local'`, tenant)
+		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND kind = 'local'`, tenant)
 }
 
 func one(ctx context.Context, q postgres.Querier, sql string, args ...any) (models.Connection, error) {
@@ -101,7 +106,7 @@ func one(ctx context.Context, q postgres.Querier, sql string, args ...any) (mode
 // that were made after the given one (zero: from the first).
 func (r *Connections) Connections(ctx context.Context, tenant id.TenantID, after models.ConnectionID, limit int) ([]models.Connection, error) {
 	rows, err := r.pool.Query(ctx, `
-		SELECT `+connectionColumns+` FROM connections
+		SELECT `+connectionColumns+` FROM connections c
 		WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id > $2)
 		ORDER BY id LIMIT $3`, tenant, after, limit)
 	if err != nil {
@@ -133,9 +138,10 @@ func (r *Connections) UpdateConnection(ctx context.Context, tenant id.TenantID, 
 		}
 		_, err = tx.Exec(ctx, `
 			UPDATE connections SET name = $3, api_url = $4, token = $5, status = $6, version = $7,
-				checked_at = $8, updated_at = $9
+				checked_at = $8, updated_at = $9, freshness = $10, stable_attachments = $11, before_images = $12
 			WHERE tenant_id = $1 AND id = $2`,
-			tenant, key, c.Name, c.APIURL, c.Token, c.Status, c.Version, nullable(c.CheckedAt), c.UpdatedAt)
+			tenant, key, c.Name, c.APIURL, c.Token, c.Status, c.Version, nullable(c.CheckedAt), c.UpdatedAt,
+			seconds(c.Settings.Freshness), c.Settings.StableAttachments, c.Settings.BeforeImages)
 		if err != nil {
 			return fmt.Errorf("update connection: %w", err)
 		}
@@ -163,7 +169,7 @@ func (r *Connections) DeleteConnection(ctx context.Context, tenant id.TenantID, 
 
 func lock(ctx context.Context, tx pgx.Tx, tenant id.TenantID, key models.ConnectionID, ifVersion int64) (models.Connection, error) {
 	c, err := one(ctx, tx, `
-		SELECT `+connectionColumns+` FROM connections WHERE tenant_id = $1 AND id = $2 FOR UPDATE`, tenant, key)
+		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2 FOR UPDATE`, tenant, key)
 	if err == nil && ifVersion > 0 && c.Version != ifVersion {
 		return c, errs.ErrPreconditionFailed
 	}
@@ -268,8 +274,7 @@ func (r *Connections) Bases(ctx context.Context, c models.Connection) ([]models.
 func (r *Connections) BaseConnection(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
 	b := models.OfferedBase{ID: base}
 	rows, err := r.pool.Query(ctx, `
-		SELECT c.tenant_id, c.id, c.name, c.kind, c.api_url, c.token, c.status, c.version, c.checked_at, c.created_at, c.updated_at,
-			b.name, b.permission_level
+		SELECT `+connectionColumns+`, b.name, b.permission_level
 		FROM connection_bases b JOIN connections c ON c.tenant_id = b.tenant_id AND c.id = b.connection_id
 		WHERE b.tenant_id = $1 AND b.base_id = $2 ORDER BY c.id LIMIT 1`, tenant, base)
 	if err != nil {
@@ -284,6 +289,8 @@ func (r *Connections) BaseConnection(ctx context.Context, tenant id.TenantID, ba
 	b.Connection = c.ID
 	return c, b, nil
 }
+
+func seconds(d time.Duration) int { return int(d / time.Second) }
 
 func nullable(t time.Time) *time.Time {
 	if t.IsZero() {

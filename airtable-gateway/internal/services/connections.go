@@ -53,16 +53,39 @@ const (
 type Draft struct {
 	Name, APIURL, Token string
 	Kind                models.ConnectionKind
+	Settings            SettingsPatch
 }
 
 // Patch is what may be changed about a connection; nil leaves it.
-type Patch struct{ Name, APIURL, Token *string }
+type Patch struct {
+	Name, APIURL, Token *string
+	Settings            SettingsPatch
+}
+
+// SettingsPatch is what may be changed about settings; nil leaves it.
+type SettingsPatch struct {
+	Freshness                       *time.Duration
+	StableAttachments, BeforeImages *bool
+}
+
+func (p SettingsPatch) apply(s *models.ConnectionSettings) {
+	put(&s.Freshness, p.Freshness)
+	put(&s.StableAttachments, p.StableAttachments)
+	put(&s.BeforeImages, p.BeforeImages)
+}
+
+func put[T any](to, v *T) {
+	if v != nil {
+		*to = *v
+	}
+}
 
 // Create stores a connection. The token of an Airtable account is tried first: a
 // refused one is ErrTokenRefused at /token; when the account cannot be asked, the
 // connection is kept as unchecked.
 func (s *Connections) Create(ctx context.Context, who auth.Principal, d Draft) (models.Connection, error) {
 	c := models.NewConnection(who.TenantID, d.Kind, d.Name, s.now())
+	d.Settings.apply(&c.Settings)
 	if d.Kind == models.LocalConnection {
 		if d.APIURL != "" || d.Token != "" {
 			return c, airtableapi.ErrFixedKind
@@ -149,9 +172,8 @@ func (s *Connections) Update(ctx context.Context, who auth.Principal, key models
 		}
 	}
 	c, err = s.repo.UpdateConnection(ctx, who.TenantID, key, ifVersion, func(c *models.Connection) ([]events.Event, error) {
-		if p.Name != nil {
-			c.Name = *p.Name
-		}
+		put(&c.Name, p.Name)
+		p.Settings.apply(&c.Settings)
 		if opened != nil {
 			c.APIURL, c.Token, c.Status, c.CheckedAt = opened.APIURL, opened.Token, opened.Status, opened.CheckedAt
 		}

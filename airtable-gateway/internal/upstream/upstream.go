@@ -29,7 +29,26 @@ const (
 	CreateRecords Op = "create_records"
 	UpdateRecords Op = "update_records" // PATCH and PUT, single and batch, upsert
 	DeleteRecords Op = "delete_records"
-	Other         Op = "other"
+
+	ListComments  Op = "list_comments"
+	CreateComment Op = "create_comment"
+	UpdateComment Op = "update_comment"
+	DeleteComment Op = "delete_comment"
+
+	ListViews  Op = "list_views"
+	FetchView  Op = "fetch_view"
+	DeleteView Op = "delete_view"
+
+	ListWebhooks   Op = "list_webhooks"
+	CreateWebhook  Op = "create_webhook"
+	DeleteWebhook  Op = "delete_webhook"
+	EnableWebhook  Op = "enable_webhook" // its notifications, on or off
+	RefreshWebhook Op = "refresh_webhook"
+	ListPayloads   Op = "list_payloads"
+
+	UploadAttachment Op = "upload_attachment"
+
+	Other Op = "other"
 )
 
 // Caller is on whose behalf a call is made.
@@ -57,6 +76,10 @@ type Call struct {
 	Table  string // id or name
 	Record string // rec…; "" for a batch
 	Field  string // id or name
+
+	Comment string // com…
+	View    string // viw…
+	Webhook string // ach…
 }
 
 // Answer is what Airtable would send back: status, headers worth keeping and

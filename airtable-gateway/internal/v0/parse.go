@@ -100,13 +100,23 @@ var (
 	onFields   = operations{http.MethodPost: upstream.CreateField}
 	onOneField = operations{http.MethodPatch: upstream.UpdateField}
 
-	onComments = operations{http.MethodGet: upstream.Other, http.MethodPost: upstream.Other}
-	onComment  = operations{http.MethodPatch: upstream.Other, http.MethodDelete: upstream.Other}
-	onlyPost   = operations{http.MethodPost: upstream.Other}
-	onlyGet    = operations{http.MethodGet: upstream.Other}
-	onlyDelete = operations{http.MethodDelete: upstream.Other}
-	onHooks    = operations{http.MethodGet: upstream.Other, http.MethodPost: upstream.Other}
-	onView     = operations{http.MethodGet: upstream.Other, http.MethodDelete: upstream.Other}
+	onComments = operations{http.MethodGet: upstream.ListComments, http.MethodPost: upstream.CreateComment}
+	onComment  = operations{http.MethodPatch: upstream.UpdateComment, http.MethodDelete: upstream.DeleteComment}
+
+	onViews = operations{http.MethodGet: upstream.ListViews}
+	onView  = operations{http.MethodGet: upstream.FetchView, http.MethodDelete: upstream.DeleteView}
+
+	onHooks    = operations{http.MethodGet: upstream.ListWebhooks, http.MethodPost: upstream.CreateWebhook}
+	onHook     = operations{http.MethodDelete: upstream.DeleteWebhook}
+	onHookPart = map[string]operations{
+		"enableNotifications": {http.MethodPost: upstream.EnableWebhook},
+		"refresh":             {http.MethodPost: upstream.RefreshWebhook},
+		"payloads":            {http.MethodGet: upstream.ListPayloads},
+	}
+
+	onUpload = operations{http.MethodPost: upstream.UploadAttachment}
+	onSync   = operations{http.MethodPost: upstream.Other}
+	onBase   = operations{http.MethodGet: upstream.Other}
 )
 
 // records reads what follows /v0/{base}/.
@@ -139,10 +149,10 @@ func deeper(c *upstream.Call, names []string) bool {
 	switch {
 	case len(names) == 3 && isID("rec", names[0]) && last == "uploadAttachment":
 		c.Record, c.Field = names[0], names[1]
-		return onlyPost.assign(c)
+		return onUpload.assign(c)
 	case len(names) == 3 && names[1] == "sync":
 		c.Table = names[0]
-		return onlyPost.assign(c)
+		return onSync.assign(c)
 	case !isID("rec", names[1]) || names[2] != "comments":
 		return false
 	}
@@ -150,6 +160,7 @@ func deeper(c *upstream.Call, names []string) bool {
 	if len(names) == 3 {
 		return onComments.assign(c)
 	}
+	c.Comment = last
 	return isID("com", last) && onComment.assign(c)
 }
 
@@ -168,12 +179,13 @@ func meta(c *upstream.Call, names []string) bool {
 	c.Base = names[1]
 	switch {
 	case len(names) == 2:
-		return onlyGet.assign(c)
+		return onBase.assign(c)
 	case names[2] == "tables":
 		return schema(c, names[3:])
 	case names[2] == "views" && len(names) == 3:
-		return onlyGet.assign(c)
+		return onViews.assign(c)
 	case names[2] == "views" && len(names) == 4 && isID("viw", names[3]):
+		c.View = names[3]
 		return onView.assign(c)
 	}
 	return false
@@ -210,12 +222,10 @@ func webhooks(c *upstream.Call, names []string) bool {
 		return onHooks.assign(c)
 	case !isID("ach", names[2]):
 		return false
-	case len(names) == 3:
-		return onlyDelete.assign(c)
-	case len(names) == 4 && (names[3] == "enableNotifications" || names[3] == "refresh"):
-		return onlyPost.assign(c)
-	case len(names) == 4 && names[3] == "payloads":
-		return onlyGet.assign(c)
 	}
-	return false
+	c.Webhook = names[2]
+	if len(names) == 3 {
+		return onHook.assign(c)
+	}
+	return len(names) == 4 && onHookPart[names[3]].assign(c)
 }

@@ -29,7 +29,12 @@ var scopes = map[upstream.Op]string{
 	upstream.UpdateField: ScopeSchemaWrite,
 	upstream.ListRecords: ScopeRecordsRead, upstream.GetRecord: ScopeRecordsRead,
 	upstream.CreateRecords: ScopeRecordsWrite, upstream.UpdateRecords: ScopeRecordsWrite,
-	upstream.DeleteRecords: ScopeRecordsWrite,
+	upstream.DeleteRecords: ScopeRecordsWrite, upstream.UploadAttachment: ScopeRecordsWrite,
+	upstream.ListComments: ScopeCommentsRead, upstream.CreateComment: ScopeCommentsWrite,
+	upstream.UpdateComment: ScopeCommentsWrite, upstream.DeleteComment: ScopeCommentsWrite,
+	upstream.ListViews: ScopeBasesRead, upstream.FetchView: ScopeBasesRead, upstream.DeleteView: ScopeBasesWrite,
+	upstream.ListWebhooks: ScopeWebhooks, upstream.CreateWebhook: ScopeWebhooks, upstream.DeleteWebhook: ScopeWebhooks,
+	upstream.EnableWebhook: ScopeWebhooks, upstream.RefreshWebhook: ScopeWebhooks, upstream.ListPayloads: ScopeWebhooks,
 }
 
 // Scope is what a token needs for the call; "" for whoami, which is open to any
@@ -38,24 +43,10 @@ func Scope(c upstream.Call) string {
 	if c.Op != upstream.Other {
 		return scopes[c.Op]
 	}
-	read := c.Method == http.MethodGet
-	switch {
-	case strings.HasPrefix(c.Path, Prefix+"/bases/"):
-		return ScopeWebhooks
-	case strings.HasPrefix(c.Path, Prefix+"/meta/"):
-		return pick(read, ScopeBasesRead, ScopeBasesWrite)
-	case c.Table != "" && c.Record != "":
-		return pick(read, ScopeCommentsRead, ScopeCommentsWrite)
-	default: // upload, sync
-		return ScopeRecordsWrite
+	if strings.HasPrefix(c.Path, Prefix+"/meta/") { // what is shared of a base, and with whom
+		return ScopeBasesRead
 	}
-}
-
-func pick(read bool, r, w string) string {
-	if read {
-		return r
-	}
-	return w
+	return ScopeRecordsWrite // a push into a sync table
 }
 
 // Reads reports whether repeating the call changes nothing.

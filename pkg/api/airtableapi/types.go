@@ -145,6 +145,22 @@ type Connection struct {
 	LastCheckedAt time.Time `json:"last_checked_at,omitzero"`
 	CreatedAt     time.Time `json:"created_at"`
 	UpdatedAt     time.Time `json:"updated_at"`
+
+	Settings ConnectionSettings `json:"settings"`
+}
+
+// ConnectionSettings are how the calls of an Airtable account are treated.
+type ConnectionSettings struct {
+	FreshnessSeconds  int  `json:"freshness_seconds" doc:"How old a cached answer may be; 0: nothing is cached."`
+	StableAttachments bool `json:"stable_attachments" doc:"Attachments are copied, and answers link to the copies, which do not expire."`
+	BeforeImages      bool `json:"before_images" doc:"Records are read before they are changed or deleted, so that events can tell the old cells. Costs a call a write."`
+}
+
+// ConnectionSettingsPatch is a JSON merge patch: what is absent stays, or has its default.
+type ConnectionSettingsPatch struct {
+	FreshnessSeconds  *int  `json:"freshness_seconds,omitempty" minimum:"0" maximum:"86400" doc:"By default 30."`
+	StableAttachments *bool `json:"stable_attachments,omitempty" doc:"By default false."`
+	BeforeImages      *bool `json:"before_images,omitempty" doc:"By default true."`
 }
 
 // ConnectionsQuery asks for a page of connections, the oldest first.
@@ -163,6 +179,8 @@ type ConnectionDraft struct {
 	Kind   string `json:"kind" enum:"local,airtable"`
 	APIURL string `json:"api_url,omitempty" format:"uri" maxLength:"500" doc:"By default https://api.airtable.com."`
 	Token  string `json:"token,omitempty" maxLength:"4096" doc:"Airtable personal access token. Required for kind airtable."`
+
+	Settings ConnectionSettingsPatch `json:"settings,omitzero"`
 }
 
 // ConnectionPatch is a JSON merge patch: what is absent stays.
@@ -170,6 +188,8 @@ type ConnectionPatch struct {
 	Name   *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
 	APIURL *string `json:"api_url,omitempty" format:"uri" maxLength:"500"`
 	Token  *string `json:"token,omitempty" minLength:"1" maxLength:"4096"`
+
+	Settings ConnectionSettingsPatch `json:"settings,omitzero"`
 }
 
 // ConnectionCreate makes a connection.

@@ -112,7 +112,7 @@ func Idempotent(c upstream.Call) bool {
 		return c.Record != ""
 	case c.Op == upstream.UpdateRecords && c.Record == "":
 		return !upserts(c.Body)
-	case c.Op == upstream.UpdateRecords, c.Op == upstream.UpdateTable, c.Op == upstream.UpdateField:
+	case c.Op == upstream.UpdateRecords, c.Op == upstream.UpdateTable, c.Op == upstream.UpdateField, c.Op == upstream.UpdateComment:
 		return true
 	}
 	return false
