@@ -66,7 +66,10 @@ func usageFilter(in airtableapi.UsageQuery) (f repository.UsageFilter, err error
 }
 
 func usageOf(by string, s repository.UsageSum) airtableapi.Usage {
-	out := airtableapi.Usage{Calls: s.Calls, Reads: s.Reads, Writes: s.Writes, Retries: s.Retry}
+	out := airtableapi.Usage{
+		Calls: s.Calls, Reads: s.Reads, Writes: s.Writes, Retries: s.Retry, Refreshes: s.Refresh,
+		SavedByCache: s.SavedByCache, SavedByCoalescing: s.SavedByCoalescing,
+	}
 	switch by {
 	case "base":
 		out.BaseID = s.Key

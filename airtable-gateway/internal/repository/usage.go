@@ -1,8 +1,11 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +18,8 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
-// Usage keeps what calls were made to Airtable: minutes for a week, days for ever.
+// Usage keeps what calls were made to Airtable, and which did not have to be: minutes
+// for a week, days for ever.
 type Usage struct{ pool *pgxpool.Pool }
 
 // NewUsage returns the usage in pool's database.
@@ -23,13 +27,21 @@ func NewUsage(pool *pgxpool.Pool) *Usage { return &Usage{pool} }
 
 // Why a call was made.
 const (
-	CauseRead  = "read"
-	CauseWrite = "write"
-	CauseRetry = "retry"
+	CauseRead    = "read"
+	CauseWrite   = "write"
+	CauseRetry   = "retry"
+	CauseRefresh = "refresh" // nobody waited for it: it renewed what is kept
+)
+
+// Why a call did not have to be made.
+const (
+	SavedByCache      = "cache"
+	SavedByCoalescing = "coalescing"
 )
 
 // Spending tells calls of one kind from those of another. User is zero for calls on
-// nobody's behalf, Base "" for those that are for no base.
+// nobody's behalf, Base "" for those that are for no base. Cause is why the call was
+// made, or was not.
 type Spending struct {
 	Tenant     id.TenantID
 	Minute     time.Time // its beginning
@@ -53,17 +65,10 @@ func userKey(user id.UserID) string {
 func (r *Usage) Add(ctx context.Context, counts map[Spending]int64) error {
 	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
-		for s, n := range counts {
-			batch.Queue(`
-				INSERT INTO usage_minutes AS u (tenant_id, minute, connection_id, base_id, user_id, cause, calls)
-				VALUES ($1, $2, $3, $4, $5, $6, $7)
-				ON CONFLICT ON CONSTRAINT usage_minutes_pkey DO UPDATE SET calls = u.calls + excluded.calls`,
-				s.Tenant, s.Minute, s.Connection, s.Base, userKey(s.User), s.Cause, n)
-			batch.Queue(`
-				INSERT INTO usage_days AS u (tenant_id, day, connection_id, base_id, user_id, cause, calls)
-				VALUES ($1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7)
-				ON CONFLICT ON CONSTRAINT usage_days_pkey DO UPDATE SET calls = u.calls + excluded.calls`,
-				s.Tenant, s.Minute, s.Connection, s.Base, userKey(s.User), s.Cause, n)
+		// In one order, so that replicas that add the same rows wait for each other
+		// rather than deadlock.
+		for _, s := range slices.SortedFunc(maps.Keys(counts), Spending.compare) {
+			addTo(batch, s, counts[s])
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("add usage: %w", err)
@@ -72,14 +77,47 @@ func (r *Usage) Add(ctx context.Context, counts map[Spending]int64) error {
 	})
 }
 
-// MinuteUse is what a connection spent in a minute and was not announced yet.
-type MinuteUse struct {
-	Tenant               id.TenantID
-	Connection           models.ConnectionID
-	Minute               time.Time
-	Reads, Writes, Retry int64
-	Bases                map[string]int64
+func (s Spending) compare(o Spending) int {
+	return cmp.Or(
+		cmp.Compare(s.Tenant.String(), o.Tenant.String()), s.Minute.Compare(o.Minute),
+		cmp.Compare(s.Connection.String(), o.Connection.String()), cmp.Compare(s.Base, o.Base),
+		cmp.Compare(s.User.String(), o.User.String()), cmp.Compare(s.Cause, o.Cause))
 }
+
+func addTo(batch *pgx.Batch, s Spending, n int64) {
+	minutes, days := `
+		INSERT INTO usage_minutes AS u (tenant_id, minute, connection_id, base_id, user_id, cause, calls)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT ON CONSTRAINT usage_minutes_pkey DO UPDATE SET calls = u.calls + excluded.calls`, `
+		INSERT INTO usage_days AS u (tenant_id, day, connection_id, base_id, user_id, cause, calls)
+		VALUES ($1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7)
+		ON CONFLICT ON CONSTRAINT usage_days_pkey DO UPDATE SET calls = u.calls + excluded.calls`
+	if s.Cause == SavedByCache || s.Cause == SavedByCoalescing {
+		minutes, days = `
+		INSERT INTO saved_minutes AS u (tenant_id, minute, connection_id, base_id, user_id, saver, calls)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT ON CONSTRAINT saved_minutes_pkey DO UPDATE SET calls = u.calls + excluded.calls`, `
+		INSERT INTO saved_days AS u (tenant_id, day, connection_id, base_id, user_id, saver, calls)
+		VALUES ($1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7)
+		ON CONFLICT ON CONSTRAINT saved_days_pkey DO UPDATE SET calls = u.calls + excluded.calls`
+	}
+	batch.Queue(minutes, s.Tenant, s.Minute, s.Connection, s.Base, userKey(s.User), s.Cause, n)
+	batch.Queue(days, s.Tenant, s.Minute, s.Connection, s.Base, userKey(s.User), s.Cause, n)
+}
+
+// MinuteUse is what a connection spent, or was saved, in a minute and was not
+// announced yet.
+type MinuteUse struct {
+	Tenant                          id.TenantID
+	Connection                      models.ConnectionID
+	Minute                          time.Time
+	Reads, Writes, Retry, Refresh   int64
+	SavedByCache, SavedByCoalescing int64
+	Bases                           map[string]BaseUse
+}
+
+// BaseUse is the part of one base.
+type BaseUse struct{ Calls, Saved int64 }
 
 // announcePiece bounds the rows of one transaction of Announce.
 const announcePiece = 1_000
@@ -92,11 +130,23 @@ func (r *Usage) Announce(ctx context.Context, before time.Time, tell func(Minute
 			WITH due AS (
 				SELECT tenant_id, minute, connection_id, base_id, user_id, cause, calls - announced AS new
 				FROM usage_minutes WHERE calls > announced AND minute < $1
-				ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)
-			UPDATE usage_minutes u SET announced = u.calls FROM due d
-			WHERE u.tenant_id = d.tenant_id AND u.minute = d.minute AND u.connection_id = d.connection_id
-				AND u.base_id = d.base_id AND u.user_id = d.user_id AND u.cause = d.cause
-			RETURNING d.tenant_id, d.minute, d.connection_id, d.base_id, d.cause, d.new`, before, announcePiece)
+				ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED),
+			told AS (
+				UPDATE usage_minutes u SET announced = u.calls FROM due d
+				WHERE u.tenant_id = d.tenant_id AND u.minute = d.minute AND u.connection_id = d.connection_id
+					AND u.base_id = d.base_id AND u.user_id = d.user_id AND u.cause = d.cause
+				RETURNING d.*),
+			saved_due AS (
+				SELECT tenant_id, minute, connection_id, base_id, user_id, saver, calls - announced AS new
+				FROM saved_minutes WHERE calls > announced AND minute < $1
+				ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED),
+			saved_told AS (
+				UPDATE saved_minutes u SET announced = u.calls FROM saved_due d
+				WHERE u.tenant_id = d.tenant_id AND u.minute = d.minute AND u.connection_id = d.connection_id
+					AND u.base_id = d.base_id AND u.user_id = d.user_id AND u.saver = d.saver
+				RETURNING d.*)
+			SELECT tenant_id, minute, connection_id, base_id, cause, new FROM told
+			UNION ALL SELECT tenant_id, minute, connection_id, base_id, saver, new FROM saved_told`, before, announcePiece)
 		if err != nil {
 			return fmt.Errorf("announce usage: %w", err)
 		}
@@ -104,7 +154,7 @@ func (r *Usage) Announce(ctx context.Context, before time.Time, tell func(Minute
 		if err != nil {
 			return fmt.Errorf("announce usage: %w", err)
 		}
-		more = n == announcePiece
+		more = n >= announcePiece
 		told := make([]events.Event, 0, len(uses))
 		for _, u := range uses {
 			told = append(told, tell(*u))
@@ -129,27 +179,46 @@ func sumUp(rows pgx.Rows) (uses []*MinuteUse, n int, err error) {
 		k := key{s.Tenant, s.Connection, s.Minute.Unix()}
 		u := byKey[k]
 		if u == nil {
-			u = &MinuteUse{Tenant: s.Tenant, Connection: s.Connection, Minute: s.Minute.UTC(), Bases: map[string]int64{}}
+			u = &MinuteUse{Tenant: s.Tenant, Connection: s.Connection, Minute: s.Minute.UTC(), Bases: map[string]BaseUse{}}
 			byKey[k] = u
 			uses = append(uses, u)
 		}
-		u.Bases[s.Base] += calls
-		switch s.Cause {
-		case CauseRead:
-			u.Reads += calls
-		case CauseWrite:
-			u.Writes += calls
-		default:
-			u.Retry += calls
-		}
+		u.add(s.Base, s.Cause, calls)
 		return nil
 	})
 	return uses, n, err
 }
 
+func (u *MinuteUse) add(base, cause string, calls int64) {
+	b := u.Bases[base]
+	switch cause {
+	case SavedByCache:
+		u.SavedByCache += calls
+		b.Saved += calls
+	case SavedByCoalescing:
+		u.SavedByCoalescing += calls
+		b.Saved += calls
+	case CauseRead:
+		u.Reads += calls
+	case CauseWrite:
+		u.Writes += calls
+	case CauseRefresh:
+		u.Refresh += calls
+	default:
+		u.Retry += calls
+	}
+	if cause != SavedByCache && cause != SavedByCoalescing {
+		b.Calls += calls
+	}
+	u.Bases[base] = b
+}
+
 // Forget removes minutes before the given time that were announced.
 func (r *Usage) Forget(ctx context.Context, before time.Time) error {
 	_, err := r.pool.Exec(ctx, `DELETE FROM usage_minutes WHERE minute < $1 AND calls = announced`, before)
+	if err == nil {
+		_, err = r.pool.Exec(ctx, `DELETE FROM saved_minutes WHERE minute < $1 AND calls = announced`, before)
+	}
 	if err != nil {
 		return fmt.Errorf("forget minutes of usage: %w", err)
 	}
@@ -167,22 +236,31 @@ type UsageFilter struct {
 type UsageSum struct {
 	Key                         string
 	Calls, Reads, Writes, Retry int64
+	Refresh                     int64
+	SavedByCache                int64
+	SavedByCoalescing           int64
 }
 
 // Sums lists at most limit sums of the tenant's usage by "day", "base", "connection"
 // or "user", ascending by key, from behind the key after (nil: from the first).
 func (r *Usage) Sums(ctx context.Context, tenant id.TenantID, by string, f UsageFilter, after *string, limit int) ([]UsageSum, error) {
 	rows, err := r.pool.Query(ctx, `
-		SELECT key, sum(calls)::bigint,
+		SELECT key, coalesce(sum(calls) FILTER (WHERE NOT saved), 0)::bigint,
 			coalesce(sum(calls) FILTER (WHERE cause = 'read'), 0)::bigint,
 			coalesce(sum(calls) FILTER (WHERE cause = 'write'), 0)::bigint,
-			coalesce(sum(calls) FILTER (WHERE cause = 'retry'), 0)::bigint
+			coalesce(sum(calls) FILTER (WHERE cause = 'retry'), 0)::bigint,
+			coalesce(sum(calls) FILTER (WHERE cause = 'refresh'), 0)::bigint,
+			coalesce(sum(calls) FILTER (WHERE cause = 'cache'), 0)::bigint,
+			coalesce(sum(calls) FILTER (WHERE cause = 'coalescing'), 0)::bigint
 		FROM (
-			SELECT calls, cause, CASE $2::text
+			SELECT calls, cause, saved, CASE $2::text
 				WHEN 'day' THEN to_char(day, 'YYYY-MM-DD') WHEN 'base' THEN base_id
 				WHEN 'connection' THEN connection_id::text ELSE user_id::text END COLLATE "C" AS key
-			FROM usage_days
-			WHERE tenant_id = $1 AND ($3::date IS NULL OR day >= $3) AND ($4::date IS NULL OR day <= $4)
+			FROM (
+				SELECT day, base_id, connection_id, user_id, cause, calls, false AS saved FROM usage_days WHERE tenant_id = $1
+				UNION ALL
+				SELECT day, base_id, connection_id, user_id, saver, calls, true FROM saved_days WHERE tenant_id = $1) d
+			WHERE ($3::date IS NULL OR day >= $3) AND ($4::date IS NULL OR day <= $4)
 				AND ($5::uuid IS NULL OR connection_id = $5) AND ($6 = '' OR base_id = $6)) u
 		WHERE $7::text IS NULL OR key > $7
 		GROUP BY key ORDER BY key LIMIT $8`,
@@ -191,7 +269,7 @@ func (r *Usage) Sums(ctx context.Context, tenant id.TenantID, by string, f Usage
 		return nil, fmt.Errorf("sum usage: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s UsageSum, err error) {
-		return s, row.Scan(&s.Key, &s.Calls, &s.Reads, &s.Writes, &s.Retry)
+		return s, row.Scan(&s.Key, &s.Calls, &s.Reads, &s.Writes, &s.Retry, &s.Refresh, &s.SavedByCache, &s.SavedByCoalescing)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sum usage: %w", err)

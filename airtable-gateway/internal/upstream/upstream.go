@@ -70,7 +70,8 @@ type Call struct {
 	Header   http.Header
 	Body     []byte
 
-	Attempt int // 0 for the first try, counted on by whoever repeats a call
+	Attempt int  // 0 for the first try, counted on by whoever repeats a call
+	Refresh bool // nobody waits for the answer: it renews what is kept
 
 	Base   string // app…
 	Table  string // id or name

@@ -14,7 +14,7 @@ var (
 		Name: "listAirtableUsage", Method: "GET", Path: base + "/usage",
 		Summary: "Count the calls made to Airtable",
 		Description: "By day (UTC), base, connection or user. Every call that reached Airtable counts, also one that it refused; " +
-			"calls to the local base store do not. Counts are up to a second behind.",
+			"calls to the local base store do not. Beside them are the calls that were saved. Counts are up to a second behind.",
 	}
 	FetchQuota = api.Op[ConnectionPath, Quota]{
 		Name: "getAirtableQuota", Method: "GET", Path: connections + "/{id}/quota",
@@ -53,6 +53,10 @@ type Usage struct {
 	Reads        int64  `json:"reads"`
 	Writes       int64  `json:"writes"`
 	Retries      int64  `json:"retries" doc:"Calls made again after a failure or a refusal, reads and writes."`
+	Refreshes    int64  `json:"refreshes" doc:"Calls that nobody waited for: they renewed what is cached."`
+
+	SavedByCache      int64 `json:"saved_by_cache" doc:"Calls that did not have to be made, since the answer was cached."`
+	SavedByCoalescing int64 `json:"saved_by_coalescing" doc:"Calls that did not have to be made, since another caller's took this one along."`
 }
 
 // QuotaDraft sets a quota.
@@ -75,7 +79,8 @@ type Quota struct {
 	ExhaustedAt  time.Time `json:"exhausted_at,omitzero" doc:"When the quota will be spent at that rate, or the time of the question if it is; absent if not this month."`
 }
 
-// UsageRecorded is said once a minute of a connection that called Airtable. More than
+// UsageRecorded is said once a minute of a connection that called Airtable, or was saved
+// a call. More than
 // one about a minute add up. The subject is the connection's id.
 var UsageRecorded = events.Type[UsageRecord]{Name: "com.pyairtable.usage.recorded.v1", Source: eventSource, Stream: eventStream}
 
@@ -87,11 +92,17 @@ type UsageRecord struct {
 	Reads        int64       `json:"reads"`
 	Writes       int64       `json:"writes"`
 	Retries      int64       `json:"retries"`
+	Refreshes    int64       `json:"refreshes"`
 	Bases        []BaseCalls `json:"bases"`
+
+	// Calls that were saved are in none of the sums above.
+	SavedByCache      int64 `json:"saved_by_cache"`
+	SavedByCoalescing int64 `json:"saved_by_coalescing"`
 }
 
 // BaseCalls are the calls for one base; its id is "" for those that are for none.
 type BaseCalls struct {
 	BaseID string `json:"base_id"`
 	Calls  int64  `json:"calls"`
+	Saved  int64  `json:"saved"`
 }

@@ -1,5 +1,5 @@
-// Package ledger counts every call that is made to Airtable: by tenant, connection,
-// base, user and cause.
+// Package ledger counts every call that is made to Airtable, by tenant, connection,
+// base, user and cause, and every call that was saved, by what saved it.
 //
 // Counts are kept in memory for a second at the most and then added up in PostgreSQL
 // by minute and by day; a replica that is killed loses what it counted in its last
@@ -44,6 +44,7 @@ type Ledger struct {
 	log   *zap.Logger
 	now   func() time.Time
 	calls *prometheus.CounterVec
+	saved *prometheus.CounterVec
 
 	mu     sync.Mutex
 	counts map[repository.Spending]int64
@@ -56,8 +57,11 @@ func New(repo *repository.Usage, log *zap.Logger, reg prometheus.Registerer, now
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "airtable_ledger_calls_total", Help: "Calls made to Airtable, by cause.",
 		}, []string{"cause"}),
+		saved: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "airtable_ledger_saved_calls_total", Help: "Calls to Airtable that did not have to be made, by what saved them.",
+		}, []string{"by"}),
 	}
-	reg.MustRegister(l.calls)
+	reg.MustRegister(l.calls, l.saved)
 	return l
 }
 
@@ -84,18 +88,43 @@ func (d counted) Do(ctx context.Context, c upstream.Call) (upstream.Answer, erro
 func (l *Ledger) count(connection models.ConnectionID, c upstream.Call) {
 	cause := causeOf(c)
 	l.calls.WithLabelValues(cause).Inc()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.counts[repository.Spending{
+	l.add(connection, c, cause, 1)
+}
+
+// Saver is what makes calls unnecessary.
+type Saver string
+
+// The savers.
+const (
+	Cache      Saver = repository.SavedByCache
+	Coalescing Saver = repository.SavedByCoalescing
+)
+
+// Saved counts n calls like c that did not have to be made. Less than one is none.
+func (l *Ledger) Saved(connection models.ConnectionID, c upstream.Call, by Saver, n int64) {
+	if n < 1 {
+		return
+	}
+	l.saved.WithLabelValues(string(by)).Add(float64(n))
+	l.add(connection, c, string(by), n)
+}
+
+func (l *Ledger) add(connection models.ConnectionID, c upstream.Call, cause string, n int64) {
+	s := repository.Spending{
 		Tenant: c.Caller.Tenant, Minute: l.now().UTC().Truncate(time.Minute), Connection: connection,
 		Base: c.Base, User: c.Caller.User, Cause: cause,
-	}]++
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts[s] += n
 }
 
 func causeOf(c upstream.Call) string {
 	switch {
 	case c.Attempt > 0:
 		return repository.CauseRetry
+	case c.Refresh:
+		return repository.CauseRefresh
 	case v0.Reads(c):
 		return repository.CauseRead
 	}
@@ -162,11 +191,13 @@ func (l *Ledger) Announce(ctx context.Context) error {
 // tell is the event about u. Its version is the time: a later one adds to an earlier.
 func tell(ctx context.Context, u repository.MinuteUse, now time.Time) events.Event {
 	data := airtableapi.UsageRecord{
-		ConnectionID: u.Connection.String(), Minute: u.Minute, Calls: u.Reads + u.Writes + u.Retry,
-		Reads: u.Reads, Writes: u.Writes, Retries: u.Retry, Bases: []airtableapi.BaseCalls{},
+		ConnectionID: u.Connection.String(), Minute: u.Minute, Calls: u.Reads + u.Writes + u.Retry + u.Refresh,
+		Reads: u.Reads, Writes: u.Writes, Retries: u.Retry, Refreshes: u.Refresh,
+		SavedByCache: u.SavedByCache, SavedByCoalescing: u.SavedByCoalescing, Bases: []airtableapi.BaseCalls{},
 	}
 	for _, base := range slices.Sorted(maps.Keys(u.Bases)) {
-		data.Bases = append(data.Bases, airtableapi.BaseCalls{BaseID: base, Calls: u.Bases[base]})
+		b := u.Bases[base]
+		data.Bases = append(data.Bases, airtableapi.BaseCalls{BaseID: base, Calls: b.Calls, Saved: b.Saved})
 	}
 	return airtableapi.UsageRecorded.New(ctx, u.Tenant, data.ConnectionID, now.UnixMicro(), data)
 }
