@@ -58,7 +58,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	usage := repository.NewUsage(pool)
 	spent := ledger.New(usage, a.Log, a.Metrics, time.Now)
 	a.Go("airtable ledger", spent.Run)
-	store := local.New(pool, time.Now)
+	store := local.New(pool, local.Options{Now: time.Now})
 	upstreams := services.NewUpstreams(services.Parts{
 		Local: store, Airtable: client, Budget: limits, Ledger: spent, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})

@@ -91,7 +91,7 @@ func parse(args []string, out io.Writer) (setting, error) {
 	f.Float64Var(&s.faults.BrokenWrites, "broken-writes", 0, "`rate` of writes that are applied and whose connection is then closed without an answer")
 	f.DurationVar(&s.faults.Latency, "latency", 0, "time added to every request")
 	f.DurationVar(&s.faults.Jitter, "jitter", 0, "time added on top, evenly between 0 and this")
-	f.Uint64Var(&s.faults.Seed, "random-seed", 1, "`number` that decides which request meets which fault")
+	f.Uint64Var(&s.faults.Seed, "random-seed", 1, "`number` that decides which request meets which fault, and which ids are given out in which order")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
@@ -126,7 +126,11 @@ func (s setting) run(ctx context.Context, started func(address string)) error {
 		return err
 	}
 	defer stop()
-	store := local.New(pool, clock)
+	ids, err := emulator.IDs(ctx, pool, s.faults.Seed)
+	if err != nil {
+		return err
+	}
+	store := local.New(pool, local.Options{Now: clock, IDs: ids})
 	if err := seed.Plant(ctx, store); err != nil {
 		return err
 	}

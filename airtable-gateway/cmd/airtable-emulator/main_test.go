@@ -69,3 +69,56 @@ func TestParse_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 		t.Errorf("help: %v\n%s", err, help.String())
 	}
 }
+
+// session starts an emulator on the database, creates a record in it, stops it and
+// returns what the client was answered.
+func session(t *testing.T, database string, args ...string) string {
+	t.Helper()
+	s, err := parse(append([]string{"-addr", "127.0.0.1:0", "-clock", "2026-02-01T00:00:00Z", "-database-url", database}, args...), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	address, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- s.run(ctx, func(a string) { address <- a }) }()
+	select {
+	case err := <-ended:
+		t.Fatal(err)
+		return ""
+	case a := <-address:
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+a+"/v0/appEmulator000001/Tasks",
+			strings.NewReader(`{"fields":{"Name":"n","State":"new","Owner":["Someone"]},"typecast":true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer patX")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", resp.StatusCode, body)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+}
+
+func TestRun_TheRandomSeedDecidesTheIds(t *testing.T) {
+	t.Parallel()
+	one, two := pgtest.URL(t, "airtable-gateway", repository.Migrations), pgtest.URL(t, "airtable-gateway", repository.Migrations)
+	first := session(t, one, "-random-seed", "7")
+	if same := session(t, two, "-random-seed", "7"); same != first {
+		t.Errorf("the same seed: %s\nand %s", first, same)
+	}
+	// What is stored is not made again.
+	if again := session(t, one, "-random-seed", "7"); again == first {
+		t.Errorf("the second start on a database gives the ids of the first: %s", again)
+	}
+}

@@ -85,7 +85,7 @@ func ReadSeed(r io.Reader) (Seed, error) {
 // Plant stores the seed's bases, those that are there already left as they are.
 func (s Seed) Plant(ctx context.Context, store *local.Store) error {
 	for _, b := range s.Bases {
-		_, err := store.CreateBase(ctx, owner, b.spec())
+		_, err := store.CreateBase(ctx, owner, b.spec(store))
 		if errors.Is(err, repository.ErrDuplicateID) {
 			continue
 		}
@@ -106,9 +106,9 @@ func (s Seed) Plant(ctx context.Context, store *local.Store) error {
 	return nil
 }
 
-func (b *SeedBase) spec() models.BaseSpec {
+func (b *SeedBase) spec(store *local.Store) models.BaseSpec {
 	if b.ID == "" {
-		b.ID = models.NewBaseID()
+		b.ID = models.BaseID(store.NewID("app"))
 	}
 	spec := models.BaseSpec{ID: b.ID, Name: b.Name, Workspace: "wspEmulator000001"}
 	for _, t := range b.Tables {
@@ -141,7 +141,7 @@ func (t SeedTable) plant(ctx context.Context, store *local.Store, base models.Ba
 			}
 		}
 		if r.ID == "" {
-			r.ID = models.NewRecordID()
+			r.ID = models.RecordID(store.NewID("rec"))
 			t.Records[i].ID = r.ID
 		}
 		records[i] = local.ImportRecord{ID: r.ID, CreatedAt: r.CreatedTime, Fields: cells}

@@ -24,7 +24,7 @@ func get(t *testing.T, h http.Handler, token, path string) string {
 
 func TestSeed_GivesTheChosenIdsAndItsLinksPointForward(t *testing.T) {
 	t.Parallel()
-	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), time.Now)
+	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), local.Options{Now: time.Now})
 	const text = `{"bases":[
 		{"id":"appA","name":"A","tables":[
 			{"id":"tblFirst","name":"First","fields":[{"id":"fldName","name":"Name","type":"singleLineText"},
@@ -60,7 +60,7 @@ func TestSeed_GivesTheChosenIdsAndItsLinksPointForward(t *testing.T) {
 
 func TestSeed_OfTheSampleIsServed(t *testing.T) {
 	t.Parallel()
-	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), time.Now)
+	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), local.Options{Now: time.Now})
 	if err := emulator.SampleSeed().Plant(t.Context(), store); err != nil {
 		t.Fatal(err)
 	}

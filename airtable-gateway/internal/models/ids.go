@@ -2,7 +2,10 @@ package models
 
 import (
 	"crypto/rand"
+	"encoding/binary"
+	mathrand "math/rand/v2"
 	"strings"
+	"sync"
 )
 
 // Airtable's own ids: three letters that name the thing and fourteen characters
@@ -23,13 +26,38 @@ const (
 	maxIDLength = 64
 )
 
-// NewID returns prefix followed by fourteen random characters, unguessable.
-func NewID(prefix string) string {
+// IDs makes ids. A nil *IDs makes unguessable ones; it is safe for concurrent use.
+type IDs struct {
+	mu     sync.Mutex
+	seeded *mathrand.ChaCha8
+}
+
+// SeededIDs makes the same ids in the same order for the same seed and stream, and
+// others for each other pair. They can be guessed, and are for tests.
+func SeededIDs(seed, stream uint64) *IDs {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	binary.LittleEndian.PutUint64(key[8:], stream)
+	return &IDs{seeded: mathrand.NewChaCha8(key)}
+}
+
+func (s *IDs) read(buf []byte) {
+	if s == nil {
+		_, _ = rand.Read(buf) // never fails
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = s.seeded.Read(buf) // never fails
+}
+
+// New returns prefix followed by fourteen random characters.
+func (s *IDs) New(prefix string) string {
 	out := make([]byte, 0, len(prefix)+idLength)
 	out = append(out, prefix...)
 	var buf [32]byte
 	for len(out) < len(prefix)+idLength {
-		_, _ = rand.Read(buf[:]) // never fails
+		s.read(buf[:])
 		for _, b := range buf {
 			// 248 is the largest multiple of 62 in a byte; above it the choice would be uneven.
 			if b < 248 && len(out) < len(prefix)+idLength {
@@ -40,12 +68,12 @@ func NewID(prefix string) string {
 	return string(out)
 }
 
-func NewBaseID() BaseID     { return BaseID(NewID("app")) }
-func NewTableID() TableID   { return TableID(NewID("tbl")) }
-func NewFieldID() FieldID   { return FieldID(NewID("fld")) }
-func NewViewID() ViewID     { return ViewID(NewID("viw")) }
-func NewRecordID() RecordID { return RecordID(NewID("rec")) }
-func NewChoiceID() ChoiceID { return ChoiceID(NewID("sel")) }
+func (s *IDs) Base() BaseID     { return BaseID(s.New("app")) }
+func (s *IDs) Table() TableID   { return TableID(s.New("tbl")) }
+func (s *IDs) Field() FieldID   { return FieldID(s.New("fld")) }
+func (s *IDs) View() ViewID     { return ViewID(s.New("viw")) }
+func (s *IDs) Record() RecordID { return RecordID(s.New("rec")) }
+func (s *IDs) Choice() ChoiceID { return ChoiceID(s.New("sel")) }
 
 // IsID reports whether s has the shape of an id with the prefix. The length is
 // not enforced: clients' test suites use ids such as rec0.

@@ -49,7 +49,7 @@ var (
 
 // ParseOptions reads options in Airtable's form (decoded JSON; numbers as
 // json.Number, float64 or int) for a field of the type. name is the field's, for
-// the message. Choices without an id get one.
+// the message. Choices without an id have none yet.
 func ParseOptions(t FieldType, name string, in map[string]any) (Options, error) {
 	b := behaviours[t]
 	if b.options == nil {
@@ -78,11 +78,11 @@ func (f *Field) WireOptions() map[string]any {
 }
 
 // AddChoices returns a copy of the options with a choice for each name that has none.
-func (o Options) AddChoices(names []string) (Options, error) {
+func (o Options) AddChoices(names []string, ids *IDs) (Options, error) {
 	o.Choices = slices.Clone(o.Choices)
 	for _, name := range names {
 		if _, ok := o.choiceNamed(name); !ok {
-			o.Choices = append(o.Choices, Choice{NewChoiceID(), name, ChoiceColor(len(o.Choices))})
+			o.Choices = append(o.Choices, Choice{ids.Choice(), name, ChoiceColor(len(o.Choices))})
 		}
 	}
 	if len(o.Choices) > maxChoices {
@@ -94,6 +94,15 @@ func (o Options) AddChoices(names []string) (Options, error) {
 // ChoiceColor is the colour that the n-th choice gets when none is asked for.
 func ChoiceColor(n int) string {
 	return hues[n%len(hues)] + shades[n/len(hues)%len(shades)]
+}
+
+// nameChoices gives an id to each choice that has none.
+func (o Options) nameChoices(ids *IDs) {
+	for i := range o.Choices {
+		if o.Choices[i].ID == "" {
+			o.Choices[i].ID = ids.Choice()
+		}
+	}
 }
 
 func (o Options) choiceNamed(name string) (Choice, bool) {
@@ -349,7 +358,7 @@ func readChoices(r *optionReader) Options {
 		}
 		id, _ := c["id"].(string)
 		if !IsID("sel", id) {
-			id = string(NewChoiceID())
+			id = ""
 		}
 		if at.err != nil {
 			r.err = at.err

@@ -105,14 +105,30 @@ func FuzzParseOffset(f *testing.F) {
 	})
 }
 
-func TestNewID_HasAirtablesShapeAndDoesNotRepeat(t *testing.T) {
+func TestIDs_HaveAirtablesShapeAndDoNotRepeat(t *testing.T) {
 	t.Parallel()
-	seen := map[models.RecordID]bool{}
-	for range 10_000 {
-		recID := models.NewRecordID()
-		if !models.IsID("rec", string(recID)) || len(recID) != 17 || seen[recID] {
-			t.Fatalf("bad id %s", recID)
+	for name, ids := range map[string]*models.IDs{"unguessable": nil, "seeded": models.SeededIDs(1, 1)} {
+		seen := map[models.RecordID]bool{}
+		for range 10_000 {
+			recID := ids.Record()
+			if !models.IsID("rec", string(recID)) || len(recID) != 17 || seen[recID] {
+				t.Fatalf("%s: bad id %s", name, recID)
+			}
+			seen[recID] = true
 		}
-		seen[recID] = true
+	}
+}
+
+func TestIDs_DependOnSeedAndStreamAlone(t *testing.T) {
+	t.Parallel()
+	series := func(ids *models.IDs) string { return ids.New("rec") + ids.New("fld") + ids.New("com") }
+	first := series(models.SeededIDs(7, 1))
+	if again := series(models.SeededIDs(7, 1)); again != first {
+		t.Errorf("%s, then %s", first, again)
+	}
+	for _, other := range []*models.IDs{models.SeededIDs(8, 1), models.SeededIDs(7, 2), nil} {
+		if series(other) == first {
+			t.Errorf("another source gives %s too", first)
+		}
 	}
 }

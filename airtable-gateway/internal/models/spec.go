@@ -194,6 +194,7 @@ func CheckDescription(s string) (string, error) {
 // Draft grows a base's schema by tables and fields, and remembers what is new.
 type Draft struct {
 	Base   *Base
+	IDs    *IDs     // of what has no chosen id
 	Tables []*Table // new, with all their fields
 	Fields []*Field // new, of tables that were there before
 }
@@ -254,11 +255,11 @@ func (d *Draft) addTable(spec TableSpec) error {
 	}
 	t := &Table{ID: spec.ID, Name: name, Description: description}
 	if t.ID == "" {
-		t.ID = NewTableID()
+		t.ID = d.IDs.Table()
 	}
 	view := spec.View
 	if view == "" {
-		view = NewViewID()
+		view = d.IDs.View()
 	}
 	t.Views = []View{{view, GridView, "grid"}}
 	d.Base.Tables = append(d.Base.Tables, t)
@@ -288,9 +289,10 @@ func (d *Draft) addField(t *Table, spec FieldSpec) error {
 	if spec.Type == MultipleRecordLinks && d.Base.Table(string(options.LinkedTable)) == nil {
 		return invalidOptions("%s.options.linkedTableId is not a table of this base", name)
 	}
+	options.nameChoices(d.IDs)
 	f := &Field{ID: spec.ID, Table: t.ID, Name: name, Description: description, Type: spec.Type, Options: options}
 	if f.ID == "" {
-		f.ID = NewFieldID()
+		f.ID = d.IDs.Field()
 	}
 	return d.place(t, f)
 }
@@ -323,7 +325,7 @@ func (d *Draft) mirror() error {
 		source, target := d.Base.Table(string(f.Table)), d.Base.Table(string(f.Options.LinkedTable))
 		f.Options.LinkedTable = target.ID
 		if f.Options.Inverse == "" {
-			f.Options.Inverse = NewFieldID()
+			f.Options.Inverse = d.IDs.Field()
 		}
 		name := source.Name
 		if source == target {

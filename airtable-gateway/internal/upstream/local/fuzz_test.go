@@ -11,7 +11,7 @@ import (
 // newReplica is a second store on the same database.
 func newReplica(b *bench) *bench {
 	other := *b
-	other.store = local.New(b.pool, b.now)
+	other.store = local.New(b.pool, local.Options{Now: b.now})
 	return &other
 }
 

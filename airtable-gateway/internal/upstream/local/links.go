@@ -207,7 +207,7 @@ func (w *writing) resolveTitle(ctx context.Context, table models.TableID, text s
 		w.titles[key] = hits[0]
 		return nil
 	}
-	d := w.newDraft(linked, models.NewRecordID(), w.now)
+	d := w.newDraft(linked, w.newIDs.Record(), w.now)
 	d.rec.Cells[primary.ID] = value.Value
 	w.titles[key] = d.rec.ID
 	return nil

@@ -147,7 +147,7 @@ func (s *Store) sortedPage(ctx context.Context, w *walk) ([]*models.Record, stri
 	}
 	next := ""
 	if size := w.params.PageSize; len(numbers) > size {
-		place := models.Offset{Iterator: models.NewID("itr"), Sent: int64(size)}
+		place := models.Offset{Iterator: s.ids.New("itr"), Sent: int64(size)}
 		now := s.now()
 		err := s.repo.CreateIterator(ctx, w.tenant, place.Iterator, w.hash, numbers, now, now.Add(models.IteratorLife))
 		if err != nil {

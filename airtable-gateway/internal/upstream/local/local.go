@@ -33,6 +33,7 @@ import (
 type Store struct {
 	repo *repository.Store
 	now  func() time.Time
+	ids  *models.IDs
 
 	mu      sync.Mutex
 	schemas map[schemaKey]*models.Base
@@ -48,11 +49,19 @@ type schemaKey struct {
 // maxSchemas bounds the schemas that are kept in memory.
 const maxSchemas = 1_000
 
-// New returns the store in pool's database, which has this service's migrations.
-// now is the clock, time.Now outside of tests.
-func New(pool *pgxpool.Pool, now func() time.Time) *Store {
-	return &Store{repo: repository.NewStore(pool), now: now, schemas: map[schemaKey]*models.Base{}}
+// Options are what a Store is made of beside its database.
+type Options struct {
+	Now func() time.Time // the clock, time.Now outside of tests
+	IDs *models.IDs      // nil: unguessable ones
 }
+
+// New returns the store in pool's database, which has this service's migrations.
+func New(pool *pgxpool.Pool, o Options) *Store {
+	return &Store{repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, schemas: map[schemaKey]*models.Base{}}
+}
+
+// NewID returns an id with the prefix, from the store's own source.
+func (s *Store) NewID(prefix string) string { return s.ids.New(prefix) }
 
 // Do answers c as Airtable would. What Airtable refuses is an Answer; an error
 // means that the database did not answer, and nothing was written unless the

@@ -36,7 +36,7 @@ func newBench(t testing.TB) *bench {
 	pool := pgtest.New(t, "airtable-gateway", repository.Migrations)
 	now := time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC)
 	b := &bench{t: t, pool: pool, clock: &now}
-	b.store = local.New(pool, b.now)
+	b.store = local.New(pool, local.Options{Now: b.now})
 	return b.as(upstream.Caller{Tenant: id.New[id.Tenant](), User: id.New[id.User]()})
 }
 

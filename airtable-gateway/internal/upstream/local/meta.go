@@ -104,9 +104,9 @@ func (s *Store) CreateBase(ctx context.Context, caller upstream.Caller, spec mod
 		return nil, err
 	}
 	if spec.ID == "" {
-		spec.ID = models.NewBaseID()
+		spec.ID = s.ids.Base()
 	}
-	draft := models.Draft{Base: &models.Base{ID: spec.ID, Name: name, Workspace: spec.Workspace}}
+	draft := models.Draft{Base: &models.Base{ID: spec.ID, Name: name, Workspace: spec.Workspace}, IDs: s.ids}
 	if err := draft.AddTables(spec.Tables); err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (s *Store) createTable(ctx context.Context, c upstream.Call) ([]byte, error
 	}
 	var made *models.Table
 	err = s.changeSchema(ctx, c, func(tx *repository.Tx, base *models.Base) error {
-		draft := models.Draft{Base: base}
+		draft := models.Draft{Base: base, IDs: s.ids}
 		if err := draft.AddTables([]models.TableSpec{spec}); err != nil {
 			return err
 		}
@@ -215,7 +215,7 @@ func (s *Store) createField(ctx context.Context, c upstream.Call) ([]byte, error
 		if table == nil {
 			return models.ErrModelNotFound
 		}
-		draft := models.Draft{Base: base}
+		draft := models.Draft{Base: base, IDs: s.ids}
 		var err error
 		if made, err = draft.AddField(table, spec); err != nil {
 			return err

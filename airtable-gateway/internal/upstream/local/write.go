@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -207,9 +208,9 @@ func (s *Store) makeChoices(ctx context.Context, tx *repository.Tx, j *job) erro
 	if err != nil {
 		return missing(err)
 	}
-	for fieldID, names := range wanted {
+	for _, fieldID := range slices.Sorted(maps.Keys(wanted)) {
 		f := base.Field(fieldID)
-		options, err := f.Options.AddChoices(names)
+		options, err := f.Options.AddChoices(wanted[fieldID], s.ids)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 type writing struct {
 	*job
 	tx      *repository.Tx
+	newIDs  *models.IDs
 	now     time.Time
 	removes bool // the job deletes its records
 	drafts  map[draftKey]*draft
@@ -46,7 +47,7 @@ type draft struct {
 
 func (s *Store) newWriting(tx *repository.Tx, j *job) *writing {
 	return &writing{
-		job: j, tx: tx, now: s.clock(),
+		job: j, tx: tx, newIDs: s.ids, now: s.clock(),
 		drafts: map[draftKey]*draft{}, links: newLinkBook(), titles: map[titleKey]models.RecordID{},
 	}
 }
@@ -115,7 +116,7 @@ func (w *writing) match(ctx context.Context) ([]models.RecordID, error) {
 		if it.id != "" {
 			continue
 		}
-		fresh := models.NewRecordID()
+		fresh := w.newIDs.Record()
 		if it.chosen.id != "" {
 			fresh = it.chosen.id
 		}
