@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
@@ -15,11 +16,12 @@ import (
 type Config struct {
 	config.Base `mapstructure:",squash"`
 
-	APIURL      string        `env:"AIRTABLE_API_URL" default:"https://api.airtable.com" validate:"required,url" doc:"root of the Airtable API, without /v0, that connections use unless they say otherwise"`
-	AllowedURLs string        `env:"AIRTABLE_ALLOWED_URLS" doc:"further roots that a connection may name, comma-separated, each as scheme://host[:port]"`
-	Timeout     time.Duration `env:"AIRTABLE_TIMEOUT" default:"60s" validate:"min=1s,max=10m" doc:"how long one call to Airtable may take"`
-	QueueWait   time.Duration `env:"AIRTABLE_QUEUE_WAIT" default:"60s" validate:"min=1s,max=10m" doc:"how long a call may wait for Airtable's rate limit before it is refused"`
-	Weights     string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
+	APIURL        string        `env:"AIRTABLE_API_URL" default:"https://api.airtable.com" validate:"required,url" doc:"root of the Airtable API, without /v0, that connections use unless they say otherwise"`
+	AllowedURLs   string        `env:"AIRTABLE_ALLOWED_URLS" doc:"further roots that a connection may name, comma-separated, each as scheme://host[:port]"`
+	Timeout       time.Duration `env:"AIRTABLE_TIMEOUT" default:"60s" validate:"min=1s,max=10m" doc:"how long one call to Airtable may take"`
+	QueueWait     time.Duration `env:"AIRTABLE_QUEUE_WAIT" default:"60s" validate:"min=1s,max=10m" doc:"how long a call may wait for Airtable's rate limit before it is refused"`
+	EgressAllowed string        `env:"AIRTABLE_EGRESS_ALLOWED" doc:"networks that are not public and to which webhook pings may go and attachments be fetched from all the same, comma-separated, as in 10.0.0.0/8"`
+	Weights       string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
 }
 
 // TenantWeights reads Weights.
@@ -38,4 +40,13 @@ func (c Config) TenantWeights() (map[id.TenantID]float64, error) {
 		out[tenant] = weight
 	}
 	return out, nil
+}
+
+// Egress reads EgressAllowed.
+func (c Config) Egress() (egress.Guard, error) {
+	guard, err := egress.Parse(c.EgressAllowed)
+	if err != nil {
+		return guard, fmt.Errorf("AIRTABLE_EGRESS_ALLOWED: %w", err)
+	}
+	return guard, nil
 }

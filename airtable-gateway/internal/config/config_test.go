@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -28,4 +29,15 @@ func byName(in map[id.TenantID]float64) map[string]float64 {
 		out[tenant.String()] = weight
 	}
 	return out
+}
+
+func TestEgress_IsReadOrRefused(t *testing.T) {
+	t.Parallel()
+	guard, err := Config{EgressAllowed: "10.0.0.0/8"}.Egress()
+	if err != nil || !guard.Admits(netip.MustParseAddr("10.1.2.3")) || guard.Admits(netip.MustParseAddr("127.0.0.1")) {
+		t.Error(err, guard)
+	}
+	if _, err := (Config{EgressAllowed: "intranet"}).Egress(); err == nil {
+		t.Error("a name was accepted")
+	}
 }
