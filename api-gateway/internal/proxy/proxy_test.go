@@ -645,6 +645,26 @@ func TestServe_GivesUpInTime(t *testing.T) {
 	}
 }
 
+// The client is watched from some moment on, which depends on the body's size. It must
+// cost the service none of its time.
+func TestServe_ASlowAnswerIsAwaitedWhateverTheBodysSize(t *testing.T) {
+	t.Parallel()
+	up := scripted(t, func(int, int, *http.Request) (string, bool) {
+		slow := time.After(2 * unwatchedMost)
+		<-slow
+		return ok2, false
+	})
+	s := service(t, up.url())
+	srv := serve(t, s, Forward{Timeout: time.Minute})
+	for _, size := range []int{0, 1, writeBuffer - 1<<10, writeBuffer + 1, bodyMost, 2 * bodyMost} {
+		for range 2 { // the second over the first one's connection
+			if res, body := send(t, srv, "POST", "/a", strings.Repeat("x", size)); res.StatusCode != http.StatusOK {
+				t.Errorf("a body of %d bytes: %d %q", size, res.StatusCode, body)
+			}
+		}
+	}
+}
+
 func TestServe_CancelsWhenTheClientLeaves(t *testing.T) {
 	t.Parallel()
 	cancelled := make(chan string, 4)

@@ -297,8 +297,8 @@ func (e *exchange) send(c *conn) (int, error) {
 		}
 		return c.Write(c.out)
 	}
-	c.watch(e.r.Context())
 	_ = c.SetWriteDeadline(e.deadline)
+	e.wait(c) // who is watched gets all the time at once: patient grants it once
 	n, err := (&net.Buffers{c.out, e.body}).WriteTo(c.Conn)
 	if err == nil {
 		err = c.SetWriteDeadline(time.Time{})
