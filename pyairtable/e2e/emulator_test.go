@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/rpc"
+)
+
+// accountToken is a token of the account that the emulator stands for.
+const accountToken = "patEmulatorAccount.0"
+
+// emulator is an Airtable in a process and a database of its own.
+type emulator struct{ url string }
+
+var built struct {
+	once sync.Once
+	path string
+	out  string
+	err  error
+}
+
+// emulatorBinary builds airtable-emulator once for all tests of this process.
+func emulatorBinary(t *testing.T) string {
+	t.Helper()
+	built.once.Do(func() {
+		var dir string
+		if dir, built.err = os.MkdirTemp("", "airtable-emulator"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(dir, "airtable-emulator")
+		build := exec.Command("go", "build", "-race", "-o", built.path, "./cmd/airtable-emulator") //nolint:noctx // it serves every test, not this one alone
+		build.Dir = filepath.Join(top(t), "airtable-gateway")
+		var out []byte
+		out, built.err = build.CombinedOutput()
+		built.out = string(out)
+	})
+	if built.err != nil {
+		t.Fatalf("build the emulator: %v\n%s", built.err, built.out)
+	}
+	return built.path
+}
+
+// TestMain removes what emulatorBinary left.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.path != "" {
+		_ = os.RemoveAll(filepath.Dir(built.path))
+	}
+	os.Exit(code)
+}
+
+// startEmulator starts an emulator with the flags and stops it at the test's end.
+func startEmulator(t *testing.T, flags ...string) *emulator {
+	t.Helper()
+	flags = append([]string{"-addr", "127.0.0.1:0", "-database-url", pgtest.URL(t, airtableapi.Service.Name, nil)}, flags...)
+	cmd := exec.CommandContext(t.Context(), emulatorBinary(t), flags...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var errors strings.Builder
+	cmd.Stderr = &errors
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() && errors.Len() > 0 {
+			t.Logf("the emulator said:\n%s", errors.String())
+		}
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "serving on ")
+	if err != nil || !ok {
+		rest, _ := io.ReadAll(stdout)
+		t.Fatalf("the emulator did not start: %q %s, %v\n%s", line, rest, err, errors.String())
+	}
+	return &emulator{url: url}
+}
+
+// stats are the emulator's own figures.
+type stats struct {
+	RateLimited int            `json:"rate_limited"`
+	LockOuts    int            `json:"lock_outs"`
+	Busiest     map[string]int `json:"busiest_second"`
+}
+
+func (e *emulator) stats(t *testing.T) stats {
+	t.Helper()
+	status, body := request(t, "GET", e.url+"/_emulator/stats", "", "")
+	var s stats
+	if err := json.Unmarshal([]byte(body), &s); err != nil || status != 200 {
+		t.Fatalf("%d %s: %v", status, body, err)
+	}
+	return s
+}
+
+// connectTo makes a connection of who to the emulator.
+func (w *world) connectTo(t *testing.T, who auth.Principal, e *emulator) {
+	t.Helper()
+	draft := airtableapi.ConnectionDraft{Name: "emulator", Kind: airtableapi.KindAirtable, APIURL: e.url, Token: accountToken}
+	if _, err := rpc.Call(t.Context(), w.gateway(who), airtableapi.CreateConnection, airtableapi.ConnectionCreate{Body: draft}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// everyScope are the scopes that the Web API asks for.
+var everyScope = []string{
+	"data.records:read", "data.records:write", "data.recordComments:read", "data.recordComments:write",
+	"schema.bases:read", "schema.bases:write", "webhook:manage", "workspacesAndBases:read", "workspacesAndBases:write", "user.email:read",
+}
