@@ -67,6 +67,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		Gateway:     services.NewGateway(connections, upstreams),
 		Connections: connections,
 		Demo:        services.NewDemo(connections, store),
+		Views:       services.NewViews(connections, store),
 		Usage:       services.NewUsage(usage, connections, time.Now),
 		APIURL:      cfg.APIURL,
 	})

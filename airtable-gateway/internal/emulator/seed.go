@@ -50,7 +50,8 @@ type SeedTable struct {
 	ID          models.TableID `json:"id"`
 	Name        string         `json:"name"`
 	Description string         `json:"description"`
-	View        models.ViewID  `json:"view"`
+	View        models.ViewID  `json:"view"` // of its Grid view
+	Views       []SeedView     `json:"views"`
 	Fields      []SeedField    `json:"fields"`
 	Records     []SeedRecord   `json:"records"`
 }
@@ -62,6 +63,24 @@ type SeedField struct {
 	Type        models.FieldType `json:"type"`
 	Description string           `json:"description"`
 	Options     map[string]any   `json:"options"`
+}
+
+// SeedView is a further view; it names fields by name or id.
+type SeedView struct {
+	ID           models.ViewID   `json:"id"`
+	Name         string          `json:"name"`
+	Type         models.ViewType `json:"type"` // grid, if none is named
+	Description  string          `json:"description"`
+	Filter       string          `json:"filter"`
+	Sort         []SeedSort      `json:"sort"`
+	FieldOrder   []string        `json:"fieldOrder"`
+	HiddenFields []string        `json:"hiddenFields"`
+}
+
+// SeedSort is a key of a view's order.
+type SeedSort struct {
+	Field string `json:"field"`
+	Desc  bool   `json:"desc"`
 }
 
 // SeedRecord is a record; its fields are as in Airtable's API.
@@ -93,6 +112,9 @@ func (s Seed) Plant(ctx context.Context, store *local.Store) error {
 			return fmt.Errorf("seed base %s: %w", b.Name, err)
 		}
 		for _, t := range b.Tables {
+			if err := t.define(ctx, store, b.ID); err != nil {
+				return fmt.Errorf("seed views of %s of %s: %w", t.Name, b.Name, err)
+			}
 			if err := t.plant(ctx, store, b.ID); err != nil {
 				return fmt.Errorf("seed table %s of %s: %w", t.Name, b.Name, err)
 			}
@@ -128,6 +150,22 @@ func (t SeedTable) links(key string) bool {
 	return slices.ContainsFunc(t.Fields, func(f SeedField) bool {
 		return f.Type == models.MultipleRecordLinks && (f.Name == key || string(f.ID) == key)
 	})
+}
+
+// define makes the table's further views.
+func (t SeedTable) define(ctx context.Context, store *local.Store, base models.BaseID) error {
+	for _, v := range t.Views {
+		draft := local.ViewDraft{ID: v.ID, Type: v.Type, Name: v.Name, ViewPatch: local.ViewPatch{
+			Description: &v.Description, Filter: &v.Filter, Order: v.FieldOrder, Hidden: v.HiddenFields,
+		}}
+		for _, by := range v.Sort {
+			draft.Sort = append(draft.Sort, models.SortBy{Field: by.Field, Desc: by.Desc})
+		}
+		if _, _, err := store.CreateView(ctx, owner, local.ViewAt{Base: base, Table: t.Name}, draft); err != nil {
+			return fmt.Errorf("view %s: %w", v.Name, err)
+		}
+	}
+	return nil
 }
 
 // plant stores the records without their links.

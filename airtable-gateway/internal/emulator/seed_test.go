@@ -68,6 +68,14 @@ func TestSeed_OfTheSampleIsServed(t *testing.T) {
 	if got := get(t, e, "patAny", "/v0/appEmulator000001/People/recGrace000000001"); !strings.Contains(got, `["recTask0000000001"]`) {
 		t.Errorf("got %s", got)
 	}
+	if got := get(t, e, "patAny", "/v0/appEmulator000001/Tasks?view=viwTasksOpen00001"); !strings.Contains(got, "Note G") || strings.Contains(got, "Write the compiler") {
+		t.Errorf("through the view: %s", got)
+	}
+	got, want := get(t, e, "patAny", "/v0/meta/bases/appEmulator000001/views/viwTasksOpen00001?include=visibleFieldIds"),
+		`{"id":"viwTasksOpen00001","name":"Open, largest first","type":"grid","visibleFieldIds":["fldTasksName00001","fldTasksPts000001","fldTasksOwner0001"]}`
+	if got != want {
+		t.Errorf("the view is %s", got)
+	}
 }
 
 func TestSeed_AMisspeltKeyIsTold(t *testing.T) {

@@ -2,15 +2,12 @@ package handlers
 
 import (
 	"context"
-	"strconv"
-	"strings"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
-	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/page"
 )
 
@@ -91,18 +88,15 @@ func (h connections) delete(ctx context.Context, who auth.Principal, in airtable
 
 // mayWrite returns the connection's key and the version that it must have, 0 for
 // any.
-func mayWrite(who auth.Principal, at airtableapi.ConnectionPath, ifMatch string) (key models.ConnectionID, version int64, err error) {
+func mayWrite(who auth.Principal, at airtableapi.ConnectionPath, header string) (key models.ConnectionID, version int64, err error) {
 	if !who.IsAdmin() {
 		return key, 0, airtableapi.ErrAdminsOnly
 	}
-	if key, err = connectionID(at); err != nil || ifMatch == "" || ifMatch == "*" {
+	if key, err = connectionID(at); err != nil {
 		return key, 0, err
 	}
-	version, err = strconv.ParseInt(strings.Trim(ifMatch, `"`), 10, 64)
-	if err != nil || version <= 0 {
-		return key, 0, errs.ErrPreconditionFailed
-	}
-	return key, version, nil
+	version, err = ifMatch(header)
+	return key, version, err
 }
 
 func connectionID(at airtableapi.ConnectionPath) (key models.ConnectionID, err error) {
@@ -112,4 +106,4 @@ func connectionID(at airtableapi.ConnectionPath) (key models.ConnectionID, err e
 	return key, nil
 }
 
-func etag(c models.Connection) string { return `"` + strconv.FormatInt(c.Version, 10) + `"` }
+func etag(c models.Connection) string { return tag(c.Version) }

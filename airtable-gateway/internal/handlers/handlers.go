@@ -13,6 +13,7 @@ type Deps struct {
 	Connections *services.Connections
 	Demo        *services.Demo
 	Usage       *services.Usage
+	Views       *services.Views
 	APIURL      string // of connections that name none
 }
 
@@ -30,6 +31,13 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.FetchRecord, r.record)
 	httpx.Handle(a, airtableapi.UpdateRecord, r.update)
 	httpx.Handle(a, airtableapi.DeleteRecord, r.delete)
+
+	v := views{d.Views}
+	httpx.Handle(a, airtableapi.ListViews, v.list)
+	httpx.Handle(a, airtableapi.CreateView, v.create)
+	httpx.Handle(a, airtableapi.FetchView, v.view)
+	httpx.Handle(a, airtableapi.UpdateView, v.update)
+	httpx.Handle(a, airtableapi.DeleteView, v.delete)
 
 	c := connections{d.Connections, d.APIURL}
 	httpx.Handle(a, airtableapi.ListConnections, c.list)

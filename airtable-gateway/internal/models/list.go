@@ -119,10 +119,10 @@ func ParseDelete(rawQuery string) ([]RecordID, error) {
 }
 
 // Hash binds a walk to what it lists: every parameter but the page's size and
-// the place in the walk.
-func (p ListParams) Hash(b BaseID, t TableID, v ViewID) string {
+// the place in the walk, and what these mean by the schema, as texts.
+func (p ListParams) Hash(b BaseID, t TableID, v ViewID, meaning []string) string {
 	var buf bytes.Buffer
-	_ = json.NewEncoder(&buf).Encode([]any{b, t, v, p.MaxRecords, p.Formula, p.Fields, p.Sort, p.Output.ByFieldID, p.Output.AsText})
+	_ = json.NewEncoder(&buf).Encode([]any{b, t, v, meaning, p.MaxRecords, p.Formula, p.Fields, p.Sort, p.Output.ByFieldID, p.Output.AsText})
 	sum := sha256.Sum256(buf.Bytes())
 	return base64.RawURLEncoding.EncodeToString(sum[:15])
 }

@@ -38,17 +38,6 @@ type Field struct {
 	Options     Options
 }
 
-// View is a way to look at a table. There is one kind yet: a grid that shows
-// all records in the table's own order.
-type View struct {
-	ID   ViewID
-	Name string
-	Type string
-}
-
-// GridView is the name of the view that every new table gets.
-const GridView = "Grid view"
-
 // Record is a row. Cells hold values in stored form (see FieldType), links are
 // kept apart because they are edges that two records share.
 type Record struct {
@@ -103,24 +92,6 @@ func (t *Table) LinkFields() []*Field {
 		}
 	}
 	return out
-}
-
-// View finds a view by id or exact name. A view of another table of the base
-// is refused as Airtable refuses it.
-func (b *Base) View(t *Table, idOrName string) (View, error) {
-	for _, v := range t.Views {
-		if string(v.ID) == idOrName || v.Name == idOrName {
-			return v, nil
-		}
-	}
-	for _, other := range b.Tables {
-		for _, v := range other.Views {
-			if string(v.ID) == idOrName {
-				return View{}, ErrViewElsewhere
-			}
-		}
-	}
-	return View{}, ViewNotFound(idOrName)
 }
 
 // NameKey is a name as it is compared for uniqueness: without regard to case.

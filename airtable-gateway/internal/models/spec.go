@@ -261,7 +261,7 @@ func (d *Draft) addTable(spec TableSpec) error {
 	if view == "" {
 		view = d.IDs.View()
 	}
-	t.Views = []View{{view, GridView, "grid"}}
+	t.Views = []View{newGridView(view, t.ID)}
 	d.Base.Tables = append(d.Base.Tables, t)
 	d.Tables = append(d.Tables, t)
 	return nil

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,14 @@ type Where struct {
 // FirstArg is the number of a Where's first parameter. Below it are the tenant and
 // the table.
 const FirstArg = 3
+
+// And is met by what meets both; the parameters of v must begin where those of w end.
+func (w Where) And(v Where) Where {
+	if w.SQL == "" {
+		return v
+	}
+	return Where{w.SQL + ` AND ` + v.SQL, slices.Concat(w.Args, v.Args)}
+}
 
 // CellsContain is the condition that a record's cells contain a jsonb object, the
 // parameter object, in the form that the index of cells answers within a Where.

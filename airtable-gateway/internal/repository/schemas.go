@@ -60,7 +60,7 @@ func (r Reader) Schema(ctx context.Context, tenant id.TenantID, base models.Base
 		JOIN tables t ON t.tenant_id = f.tenant_id AND t.id = f.table_id
 		WHERE f.tenant_id = $1 AND t.tenant_id = $1 AND t.base_id = $2 ORDER BY f.position, f.id`, tenant, base)
 	batch.Queue(`
-		SELECT v.id, v.table_id, v.name, v.type FROM views v
+		SELECT `+viewColumns+` FROM views v
 		JOIN tables t ON t.tenant_id = v.tenant_id AND t.id = v.table_id
 		WHERE v.tenant_id = $1 AND t.tenant_id = $1 AND t.base_id = $2 ORDER BY v.position, v.id`, tenant, base)
 	results := r.q.SendBatch(ctx, batch)
@@ -110,14 +110,12 @@ func readSchema(results pgx.BatchResults, base models.BaseID) (*models.Base, err
 	if rows, err = results.Query(); err != nil {
 		return nil, err
 	}
-	var v models.View
-	var table models.TableID
-	_, err = pgx.ForEachRow(rows, []any{&v.ID, &table, &v.Name, &v.Type}, func() error {
-		if t := tables[table]; t != nil {
+	views, err := pgx.CollectRows(rows, scanView)
+	for _, v := range views {
+		if t := tables[v.Table]; t != nil {
 			t.Views = append(t.Views, v)
 		}
-		return nil
-	})
+	}
 	return b, err
 }
 
@@ -177,11 +175,8 @@ func (t *Tx) InsertTable(ctx context.Context, tenant id.TenantID, base models.Ba
 			return err
 		}
 	}
-	for i, v := range table.Views {
-		_, err := t.tx.Exec(ctx, `
-			INSERT INTO views (tenant_id, id, table_id, position, name, type) VALUES ($1, $2, $3, $4, $5, $6)`,
-			tenant, v.ID, table.ID, i, v.Name, v.Type)
-		if err := insertError("view", "views_pkey", err); err != nil {
+	for _, v := range table.Views {
+		if err := t.InsertView(ctx, tenant, v); err != nil {
 			return err
 		}
 	}

@@ -128,7 +128,8 @@ var Service = api.Service{
 		ListBases.Spec(), FetchBase.Spec(), ListTables.Spec(), FetchTable.Spec(),
 		ListRecords.Spec(), CreateRecord.Spec(), FetchRecord.Spec(), UpdateRecord.Spec(), DeleteRecord.Spec(),
 		ListConnections.Spec(), CreateConnection.Spec(), FetchConnection.Spec(), UpdateConnection.Spec(),
-		DeleteConnection.Spec(), LoadDemo.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
+		DeleteConnection.Spec(), LoadDemo.Spec(),
+		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
 	},
 	Raw: []api.RawRoute{AirtableSurface},
 }

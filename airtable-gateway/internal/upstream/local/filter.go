@@ -12,40 +12,63 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/formula/sqlgen"
 )
 
-// filter is the filterByFormula of one call. The zero filter lets all pass.
+// filter is what the records of one call must pass: the formula of its view and its
+// filterByFormula. The zero filter lets all pass.
 type filter struct {
-	where repository.Where
-	rest  *formula.Formula // what SQL leaves to do; nil: nothing
-	now   time.Time        // NOW(), the same for all records of the call
-	table sqlgen.Table
-	names []*models.Field // the fields that rest may ask for
-	work  int             // that evaluating may still take, of all records together
+	where   repository.Where
+	rest    []*formula.Formula // what SQL leaves to do
+	now     time.Time          // NOW(), the same for all records of the call
+	table   sqlgen.Table
+	names   []*models.Field // the fields that rest may ask for
+	work    int             // that evaluating may still take, of all records together
+	meaning []string        // the formulas, with fields by id
 }
 
 // callWork is what evaluating may cost in one call, in times of what one evaluation
 // may. Honest formulas look at some hundred bytes of a record.
 const callWork = 32
 
-// newFilter compiles the text for the table; "" is no filter. The error is a
-// *models.Error.
-func newFilter(base *models.Base, t *models.Table, text string, now time.Time) (*filter, error) {
+// and has records pass the text too, a filterByFormula of a client's; "" is none. The
+// error is a *models.Error.
+func (f *filter) and(base *models.Base, t *models.Table, text string) error {
+	return f.compile(base, t, text, formulaSchema(t))
+}
+
+// andKept is and for a text that names fields by id, as byIDs writes it.
+func (f *filter) andKept(base *models.Base, t *models.Table, text string) error {
+	return f.compile(base, t, text, keptSchema(t))
+}
+
+func (f *filter) compile(base *models.Base, t *models.Table, text string, schema formula.Schema) error {
 	if text == "" {
-		return &filter{}, nil
+		return nil
 	}
-	f, err := formula.Compile(text, formulaSchema(t), formula.Limits{})
+	also, err := formula.Compile(text, schema, formula.Limits{})
 	if err != nil {
-		return nil, models.InvalidFilter(formula.FilterMessage(err))
+		return models.InvalidFilter(formula.FilterMessage(err))
 	}
-	table := formulaTable(t)
-	compiled := sqlgen.Compile(f, now, table, repository.FirstArg)
-	out := &filter{where: repository.Where{SQL: compiled.SQL, Args: compiled.Args}, rest: compiled.Rest, now: now, table: table}
-	if out.rest != nil {
-		out.work = callWork * out.rest.Limits().Work
-		for _, fieldID := range out.rest.Fields() {
-			out.names = append(out.names, base.Field(models.FieldID(fieldID)))
+	if f.table.Columns == nil {
+		f.table = formulaTable(t)
+	}
+	f.meaning = append(f.meaning, byIDs(also))
+	compiled := sqlgen.Compile(also, f.now, f.table, repository.FirstArg+len(f.where.Args))
+	f.where = f.where.And(repository.Where{SQL: compiled.SQL, Args: compiled.Args})
+	if compiled.Rest == nil {
+		return nil
+	}
+	f.rest = append(f.rest, compiled.Rest)
+	f.work = callWork * compiled.Rest.Limits().Work
+	for _, fieldID := range compiled.Rest.Fields() {
+		if field := base.Field(models.FieldID(fieldID)); !slices.Contains(f.names, field) {
+			f.names = append(f.names, field)
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// byIDs writes the formula such that it survives the renaming of fields.
+func byIDs(f *formula.Formula) string {
+	return f.Source(func(field formula.Field) string { return field.ID })
 }
 
 // formulaSchema is what formulas may name of the table.
@@ -53,6 +76,16 @@ func formulaSchema(t *models.Table) formula.Schema {
 	out := formula.Schema{Fields: make([]formula.Field, len(t.Fields))}
 	for i, f := range t.Fields {
 		out.Fields[i] = formula.Field{ID: string(f.ID), Name: f.Name, Type: formulaType(f)}
+	}
+	return out
+}
+
+// keptSchema is formulaSchema for formulas that name fields by id: a field that has
+// been called like another's id does not hide that one.
+func keptSchema(t *models.Table) formula.Schema {
+	out := formulaSchema(t)
+	for i := range out.Fields {
+		out.Fields[i].Name = out.Fields[i].ID
 	}
 	return out
 }
@@ -130,7 +163,7 @@ func (s *Store) passingAfter(ctx context.Context, w *walk, n int) ([]*models.Rec
 			return nil, err
 		}
 		out = append(out, passing...)
-		if w.filter.rest == nil || len(recs) < look {
+		if len(w.filter.rest) == 0 || len(recs) < look {
 			break
 		}
 		after = recs[look-1].Number
@@ -142,7 +175,7 @@ func (s *Store) passingAfter(ctx context.Context, w *walk, n int) ([]*models.Rec
 // meet, in its order.
 func (s *Store) passingNumbers(ctx context.Context, w *walk) ([]int64, error) {
 	most := w.params.MaxRecords
-	if w.filter.rest == nil {
+	if len(w.filter.rest) == 0 {
 		return s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, most)
 	}
 	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, 0)
@@ -176,7 +209,7 @@ func (s *Store) passingNumbers(ctx context.Context, w *walk) ([]int64, error) {
 // its rest too; most at the most.
 func (s *Store) passing(ctx context.Context, w *walk, recs []*models.Record, most int) ([]*models.Record, error) {
 	f := w.filter
-	if f.rest == nil || len(recs) == 0 {
+	if len(f.rest) == 0 || len(recs) == 0 {
 		return recs, nil
 	}
 	// Texts of links as cellFormat=string shows them, but on nobody's clock.
@@ -227,13 +260,18 @@ func (f *filter) passes(r *models.Record, display map[models.FieldID]models.Disp
 // than one evaluation may cost does not pass; what the call's end cuts short is
 // refused.
 func (f *filter) evaluate(env *formula.Env) (bool, error) {
-	limit := f.rest.Limits().Work
-	granted := min(f.work, limit)
-	left := granted
-	pass := f.rest.EvalWithin(env, &left).Truthy()
-	if left < 0 && granted < limit {
-		return false, models.ErrFilterTooDear
+	for _, rest := range f.rest {
+		limit := rest.Limits().Work
+		granted := min(f.work, limit)
+		left := granted
+		pass := rest.EvalWithin(env, &left).Truthy()
+		if left < 0 && granted < limit {
+			return false, models.ErrFilterTooDear
+		}
+		f.work -= granted - max(left, 0)
+		if !pass {
+			return false, nil
+		}
 	}
-	f.work -= granted - max(left, 0)
-	return pass, nil
+	return true, nil
 }

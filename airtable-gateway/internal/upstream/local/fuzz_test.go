@@ -17,7 +17,7 @@ func newReplica(b *bench) *bench {
 
 var ops = []upstream.Op{
 	upstream.ListBases, upstream.CreateBase, upstream.BaseSchema, upstream.CreateTable, upstream.UpdateTable, upstream.CreateField, upstream.UpdateField,
-	upstream.ListRecords, upstream.GetRecord, upstream.CreateRecords, upstream.UpdateRecords, upstream.DeleteRecords, upstream.Other,
+	upstream.ListRecords, upstream.GetRecord, upstream.CreateRecords, upstream.UpdateRecords, upstream.DeleteRecords, upstream.ListViews, upstream.FetchView, upstream.DeleteView, upstream.Other,
 }
 
 // garbage is what clients should never send, and what has tripped databases.

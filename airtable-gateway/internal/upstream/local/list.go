@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -54,7 +55,7 @@ func (s *Store) newWalk(ctx context.Context, c upstream.Call) (*walk, error) {
 			body = []byte("{}")
 		}
 	}
-	w := &walk{tenant: c.Caller.Tenant, base: base, table: table}
+	w := &walk{tenant: c.Caller.Tenant, base: base, table: table, filter: &filter{now: s.now()}}
 	if w.params, err = models.ParseList(c.RawQuery, body); err != nil {
 		return nil, err
 	}
@@ -64,24 +65,58 @@ func (s *Store) newWalk(ctx context.Context, c upstream.Call) (*walk, error) {
 			return nil, err
 		}
 	}
-	for _, by := range w.params.Sort {
-		f := table.Field(by.Field)
-		if f == nil {
-			return nil, models.UnknownField(by.Field)
-		}
-		w.sort = append(w.sort, repository.SortKey{Field: f, Desc: by.Desc})
+	if err = w.orderBy(view); err != nil {
+		return nil, err
 	}
 	if w.fields, err = chosen(table, w.params.Fields); err != nil {
 		return nil, err
 	}
-	if w.filter, err = newFilter(base, table, w.params.Formula, s.now()); err != nil {
+	if err = w.filter.andKept(base, table, view.Filter); err != nil {
+		return nil, brokenView(view, err)
+	}
+	if err = w.filter.and(base, table, w.params.Formula); err != nil {
 		return nil, err
 	}
-	w.hash = w.params.Hash(base.ID, table.ID, view.ID)
+	w.hash = w.params.Hash(base.ID, table.ID, view.ID, w.meaning())
 	if w.params.Offset != "" {
-		w.place, err = models.ParseOffset(w.params.Offset, w.hash, s.now())
+		w.place, err = models.ParseOffset(w.params.Offset, w.hash, w.filter.now)
 	}
 	return w, err
+}
+
+// orderBy takes the order from the call, or else from its view.
+func (w *walk) orderBy(view models.View) error {
+	by := w.params.Sort
+	if len(by) == 0 {
+		by = view.Sort
+	}
+	for _, key := range by {
+		f := w.table.Field(key.Field)
+		switch {
+		case f != nil:
+			w.sort = append(w.sort, repository.SortKey{Field: f, Desc: key.Desc})
+		case len(w.params.Sort) > 0:
+			return models.UnknownField(key.Field)
+		default:
+			return brokenView(view, models.UnknownField(key.Field))
+		}
+	}
+	return nil
+}
+
+// meaning is what the call's names stand for. A walk does not go on once one of them
+// has come to mean another field, or its view another filter or order.
+func (w *walk) meaning() []string {
+	out := append([]string{}, w.filter.meaning...)
+	for _, key := range w.sort {
+		out = append(out, fmt.Sprintf("%s %t", key.Field.ID, key.Desc))
+	}
+	if len(w.params.Fields) > 0 {
+		for _, f := range w.fields {
+			out = append(out, string(f.ID))
+		}
+	}
+	return out
 }
 
 // chosen returns the fields to show, in the table's order; nil names mean all.

@@ -6,10 +6,10 @@
 // database, package repository the SQL. Each call is one transaction: a batch is
 // written whole or not at all, together with the events that tell of it.
 //
-// Served: bases, tables, fields, records with links and selects, upsert, sorted
-// and plain walks, filterByFormula, cellFormat=string. Not yet: computed fields
-// other than created and modified time and autonumber, attachments, comments,
-// webhooks (404), views other than each table's Grid view.
+// Served: bases, tables, fields, views, records with links and selects, upsert,
+// sorted and plain walks, filterByFormula, cellFormat=string. Not yet: computed
+// fields other than created and modified time and autonumber, attachments, comments,
+// webhooks (404).
 package local
 
 import (
@@ -100,6 +100,12 @@ func (s *Store) answer(ctx context.Context, c upstream.Call) ([]byte, error) {
 		return s.createField(ctx, c)
 	case upstream.UpdateField:
 		return s.updateField(ctx, c)
+	case upstream.ListViews:
+		return s.listViews(ctx, c)
+	case upstream.FetchView:
+		return s.fetchView(ctx, c)
+	case upstream.DeleteView:
+		return s.deleteView(ctx, c)
 	case upstream.ListRecords:
 		return s.listRecords(ctx, c)
 	case upstream.GetRecord:

@@ -41,7 +41,7 @@ type wireField struct {
 type wireView struct {
 	ID      models.ViewID    `json:"id"`
 	Name    string           `json:"name"`
-	Type    string           `json:"type"`
+	Type    models.ViewType  `json:"type"`
 	Visible []models.FieldID `json:"visibleFieldIds,omitempty"`
 }
 
@@ -162,20 +162,28 @@ func (s *Store) baseSchema(ctx context.Context, c upstream.Call) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	query, err := url.ParseQuery(c.RawQuery)
+	visible, err := wantsVisible(c.RawQuery)
 	if err != nil {
-		return nil, models.ErrInvalidRequest
+		return nil, err
 	}
-	visible := false
+	return models.Marshal(map[string]any{"tables": showTables(base, visible)}), nil
+}
+
+// wantsVisible reads the one thing that may be included.
+func wantsVisible(rawQuery string) (visible bool, err error) {
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return false, models.ErrInvalidRequest
+	}
 	for _, key := range []string{"include", "include[]", "include[0]"} {
 		for _, v := range query[key] {
 			if v != "visibleFieldIds" && v != "" {
-				return nil, models.ErrInvalidRequest
+				return false, models.ErrInvalidRequest
 			}
 			visible = visible || v != ""
 		}
 	}
-	return models.Marshal(map[string]any{"tables": showTables(base, visible)}), nil
+	return visible, nil
 }
 
 func (s *Store) createTable(ctx context.Context, c upstream.Call) ([]byte, error) {
@@ -328,17 +336,20 @@ func showTables(base *models.Base, visible bool) []wireTable {
 
 func showTable(t *models.Table, visible bool) wireTable {
 	out := wireTable{ID: t.ID, Name: t.Name, Primary: t.Primary, Description: t.Description}
-	var all []models.FieldID
 	for _, f := range t.Fields {
 		out.Fields = append(out.Fields, showField(f))
-		all = append(all, f.ID)
 	}
 	for _, v := range t.Views {
-		shown := wireView{ID: v.ID, Name: v.Name, Type: v.Type}
-		if visible {
-			shown.Visible = all
-		}
-		out.Views = append(out.Views, shown)
+		out.Views = append(out.Views, showView(t, v, visible))
+	}
+	return out
+}
+
+// showView tells the visible fields of grid views only, as Airtable does.
+func showView(t *models.Table, v models.View, visible bool) wireView {
+	out := wireView{ID: v.ID, Name: v.Name, Type: v.Type}
+	if visible && v.Type == models.GridType {
+		out.Visible = v.Visible(t)
 	}
 	return out
 }
