@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/riverqueue/river"
+
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/config"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -62,12 +64,18 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	upstreams := services.NewUpstreams(services.Parts{
 		Local: store, Airtable: client, Budget: limits, Ledger: spent, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})
+	if _, err := a.Jobs(workers, services.PruneHistoryPeriodically()); err != nil {
+		return err
+	}
 	connections := services.NewConnections(repository.NewConnections(pool), upstreams, time.Now)
 	handlers.Register(a.API, handlers.Deps{
 		Gateway:     services.NewGateway(connections, upstreams),
 		Connections: connections,
 		Demo:        services.NewDemo(connections, store),
 		Views:       services.NewViews(connections, store),
+		History:     services.NewHistory(connections, store),
 		Usage:       services.NewUsage(usage, connections, time.Now),
 		APIURL:      cfg.APIURL,
 	})

@@ -22,7 +22,11 @@ type Config struct {
 	QueueWait     time.Duration `env:"AIRTABLE_QUEUE_WAIT" default:"60s" validate:"min=1s,max=10m" doc:"how long a call may wait for Airtable's rate limit before it is refused"`
 	EgressAllowed string        `env:"AIRTABLE_EGRESS_ALLOWED" doc:"networks that are not public and to which webhook pings may go and attachments be fetched from all the same, comma-separated, as in 10.0.0.0/8"`
 	Weights       string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
+	HistoryDays   int           `env:"AIRTABLE_HISTORY_DAYS" default:"730" validate:"min=0,max=36500" doc:"how many days the changes of local bases' records are kept; 0: for ever"`
 }
+
+// HistoryKept is HistoryDays as a time.
+func (c Config) HistoryKept() time.Duration { return time.Duration(c.HistoryDays) * 24 * time.Hour }
 
 // TenantWeights reads Weights.
 func (c Config) TenantWeights() (map[id.TenantID]float64, error) {

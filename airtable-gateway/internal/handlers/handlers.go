@@ -14,6 +14,7 @@ type Deps struct {
 	Demo        *services.Demo
 	Usage       *services.Usage
 	Views       *services.Views
+	History     *services.History
 	APIURL      string // of connections that name none
 }
 
@@ -38,6 +39,8 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.FetchView, v.view)
 	httpx.Handle(a, airtableapi.UpdateView, v.update)
 	httpx.Handle(a, airtableapi.DeleteView, v.delete)
+
+	httpx.Handle(a, airtableapi.ListHistory, history{d.History}.list)
 
 	c := connections{d.Connections, d.APIURL}
 	httpx.Handle(a, airtableapi.ListConnections, c.list)

@@ -135,7 +135,7 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)
 	handlers.Register(f.api, handlers.Deps{
 		Gateway: services.NewGateway(connections, upstreams), Connections: connections,
-		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), APIURL: airtable.DefaultURL,
+		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), APIURL: airtable.DefaultURL,
 	})
 	server := httptest.NewServer(engine)
 	f.url = server.URL

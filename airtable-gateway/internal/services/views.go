@@ -26,7 +26,7 @@ func (s *Views) Of(ctx context.Context, who auth.Principal, base, table string) 
 	if err := s.connections.mustBeLocal(ctx, who, base, airtableapi.ErrViewsElsewhere); err != nil {
 		return nil, err
 	}
-	return s.store.Views(ctx, who.TenantID, models.BaseID(base), table)
+	return s.store.Table(ctx, who.TenantID, models.BaseID(base), table)
 }
 
 // View returns a view and its table.

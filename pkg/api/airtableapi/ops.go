@@ -129,7 +129,7 @@ var Service = api.Service{
 		ListRecords.Spec(), CreateRecord.Spec(), FetchRecord.Spec(), UpdateRecord.Spec(), DeleteRecord.Spec(),
 		ListConnections.Spec(), CreateConnection.Spec(), FetchConnection.Spec(), UpdateConnection.Spec(),
 		DeleteConnection.Spec(), LoadDemo.Spec(),
-		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
+		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListHistory.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
 	},
 	Raw: []api.RawRoute{AirtableSurface},
 }

@@ -5,31 +5,61 @@ import (
 	"encoding/json"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/events"
 )
 
-// events tells of every record that was created, changed or deleted, the ones at
-// the other ends of links included.
-func (w *writing) events(ctx context.Context) ([]events.Event, error) {
-	var out []events.Event
+// change is what became of one record.
+type change struct {
+	kind    events.Type[airtableapi.RecordChanged]
+	version int64
+	data    airtableapi.RecordChanged
+}
+
+// changes tells of every record that was created, changed or deleted, the ones at the
+// other ends of links included.
+func (w *writing) changes() ([]change, error) {
+	var out []change
 	for _, d := range w.order {
-		kind, version := airtableapi.RecordUpdated, d.rec.Version
+		c := change{kind: airtableapi.RecordUpdated, version: d.rec.Version}
 		switch {
 		case d.gone:
-			kind, version = airtableapi.RecordDeleted, version+1
+			c.kind, c.version = airtableapi.RecordDeleted, c.version+1
 		case d.old == nil:
-			kind = airtableapi.RecordCreated
+			c.kind = airtableapi.RecordCreated
 		case len(d.changed) == 0:
 			continue
 		}
-		data, err := w.change(d)
-		if err != nil {
+		var err error
+		if c.data, err = w.change(d); err != nil {
 			return nil, err
 		}
-		out = append(out, kind.New(ctx, w.tenant(), string(d.rec.ID), version, data))
+		out = append(out, c)
 	}
 	return out, nil
+}
+
+// tell emits an event of each change and keeps it in the records' history.
+func (w *writing) tell(ctx context.Context, changes []change) error {
+	evs, revs := make([]events.Event, len(changes)), make([]repository.Revision, len(changes))
+	for i, c := range changes {
+		evs[i] = c.kind.New(ctx, w.tenant(), c.data.RecordID, c.version, c.data)
+		revs[i] = repository.Revision{
+			Table: models.TableID(c.data.TableID), Record: models.RecordID(c.data.RecordID), Kind: revisionKinds[c.kind.Name],
+			Version: c.version, At: w.now, By: w.caller.User, Old: c.data.OldCells, New: c.data.NewCells,
+		}
+	}
+	if err := w.tx.AddHistory(ctx, w.tenant(), revs); err != nil {
+		return err
+	}
+	return w.tx.Emit(ctx, evs...)
+}
+
+var revisionKinds = map[string]string{
+	airtableapi.RecordCreated.Name: airtableapi.RevisionCreated,
+	airtableapi.RecordUpdated.Name: airtableapi.RevisionUpdated,
+	airtableapi.RecordDeleted.Name: airtableapi.RevisionDeleted,
 }
 
 func (w *writing) change(d *draft) (airtableapi.RecordChanged, error) {

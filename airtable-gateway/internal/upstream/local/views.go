@@ -37,9 +37,9 @@ type ViewPatch struct {
 	Order, Hidden             []string
 }
 
-// Views returns the table, which has its views in their order. A base that the tenant
+// Table returns a table, which has its views in their order. A base that the tenant
 // does not have is airtableapi.ErrBaseNotFound, a table ErrTableNotFound.
-func (s *Store) Views(ctx context.Context, tenant id.TenantID, baseID models.BaseID, table string) (*models.Table, error) {
+func (s *Store) Table(ctx context.Context, tenant id.TenantID, baseID models.BaseID, table string) (*models.Table, error) {
 	base, err := s.schema(ctx, tenant, baseID)
 	if err != nil {
 		return nil, noBase(err)
@@ -50,9 +50,9 @@ func (s *Store) Views(ctx context.Context, tenant id.TenantID, baseID models.Bas
 	return nil, airtableapi.ErrTableNotFound
 }
 
-// View returns a view and its table, or ErrViewNotFound beside what Views returns.
+// View returns a view and its table, or ErrViewNotFound beside what Table returns.
 func (s *Store) View(ctx context.Context, tenant id.TenantID, at ViewAt) (models.View, *models.Table, error) {
-	t, err := s.Views(ctx, tenant, at.Base, at.Table)
+	t, err := s.Table(ctx, tenant, at.Base, at.Table)
 	if err != nil {
 		return models.View{}, nil, err
 	}

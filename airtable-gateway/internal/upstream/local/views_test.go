@@ -295,7 +295,7 @@ func TestView_ChangesAreSeenByAnotherReplicaAndTold(t *testing.T) {
 		t.Error(diff)
 	}
 	stranger := b.as(upstream.Caller{Tenant: id.New[id.Tenant]()})
-	if _, err := stranger.store.Views(t.Context(), stranger.who.Tenant, b.base.ID, "Orders"); !errors.Is(err, airtableapi.ErrBaseNotFound) {
+	if _, err := stranger.store.Table(t.Context(), stranger.who.Tenant, b.base.ID, "Orders"); !errors.Is(err, airtableapi.ErrBaseNotFound) {
 		t.Errorf("a stranger: %v", err)
 	}
 }

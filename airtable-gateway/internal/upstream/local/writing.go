@@ -249,7 +249,8 @@ func (w *writing) setCell(d *draft, c models.CellWrite, targets []models.RecordI
 	}
 }
 
-// save stores what became of all drafts, with the events that tell of it.
+// save stores what became of all drafts, with their history and the events that tell
+// of it.
 func (w *writing) save(ctx context.Context) error {
 	w.takeLinks()
 	created, updated := map[models.TableID][]*models.Record{}, map[models.TableID][]*models.Record{}
@@ -281,11 +282,11 @@ func (w *writing) save(ctx context.Context) error {
 	if err := w.tx.PutEdges(ctx, w.tenant(), put); err != nil {
 		return err
 	}
-	evs, err := w.events(ctx)
+	changes, err := w.changes()
 	if err != nil {
 		return err
 	}
-	return w.tx.Emit(ctx, evs...)
+	return w.tell(ctx, changes)
 }
 
 // noteChanges finds which cells are other than they were, and reports whether

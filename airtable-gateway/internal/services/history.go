@@ -1,0 +1,69 @@
+package services
+
+import (
+	"context"
+	"time"
+
+	"github.com/riverqueue/river"
+	"go.uber.org/zap"
+
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/logging"
+)
+
+// History tells how records of local bases became what they are.
+type History struct {
+	connections *Connections
+	store       *local.Store
+}
+
+// NewHistory returns the history of store's records.
+func NewHistory(c *Connections, store *local.Store) *History { return &History{c, store} }
+
+// Of returns up to limit changes of a record; see local.Store.History. A base of an
+// Airtable account is airtableapi.ErrHistoryElsewhere.
+func (s *History) Of(ctx context.Context, who auth.Principal, of local.HistoryOf, before int64, limit int) ([]repository.Revision, error) {
+	if err := s.connections.mustBeLocal(ctx, who, string(of.Base), airtableapi.ErrHistoryElsewhere); err != nil {
+		return nil, err
+	}
+	return s.store.History(ctx, who.TenantID, of, before, limit)
+}
+
+// PruneHistory is the job that forgets changes that are too old.
+type PruneHistory struct{}
+
+// Kind implements river.JobArgs.
+func (PruneHistory) Kind() string { return "prune_record_history" }
+
+// PruneHistoryPeriodically is when, by one replica at a time.
+func PruneHistoryPeriodically() *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(24*time.Hour),
+		func() (river.JobArgs, *river.InsertOpts) { return PruneHistory{}, nil }, &river.PeriodicJobOpts{RunOnStart: true})
+}
+
+// PruneHistoryWorker works PruneHistory.
+type PruneHistoryWorker struct {
+	river.WorkerDefaults[PruneHistory]
+	Store *repository.Store
+	Keep  time.Duration // 0: for ever
+	Now   func() time.Time
+}
+
+// Timeout implements river.Worker: the first run after the time was shortened may
+// have much to do.
+func (*PruneHistoryWorker) Timeout(*river.Job[PruneHistory]) time.Duration { return time.Hour }
+
+// Work implements river.Worker.
+func (w *PruneHistoryWorker) Work(ctx context.Context, _ *river.Job[PruneHistory]) error {
+	if w.Keep == 0 {
+		return nil
+	}
+	gone, err := w.Store.PruneHistory(ctx, w.Now().Add(-w.Keep))
+	if gone > 0 {
+		logging.From(ctx).Info("old history of records is forgotten", zap.Int64("changes", gone))
+	}
+	return err
+}
