@@ -38,6 +38,7 @@ type Formula struct {
 	fields  []Field // by FieldNode.slot; no ID: the rollup's values
 	rollup  *Type
 	limits  Limits
+	origin  *Formula                  // what this is, with the formulas of fields in their place; nil: nothing
 	regexes map[string]*pattern       // of literal patterns; nil: malformed
 	zones   map[string]*time.Location // of literal names
 }
@@ -150,6 +151,9 @@ func (f *Formula) Fields() []string {
 // present name for people. A name with a backslash before a brace cannot be written
 // and comes out as another.
 func (f *Formula) Source(name func(Field) string) string {
+	if f.origin != nil {
+		return f.origin.Source(name)
+	}
 	var b strings.Builder
 	end := 0
 	Walk(f.whole, func(n Node) {
@@ -202,6 +206,8 @@ func Walk(n Node, visit func(Node)) {
 		for _, arg := range n.Args {
 			Walk(arg, visit)
 		}
+	case *resultNode:
+		Walk(n.x, visit)
 	}
 }
 
@@ -268,6 +274,8 @@ func (f *Formula) typeOf(n Node) Type {
 		return chainType(n.Rest[0].Op)
 	case *CallNode:
 		return n.fn.result(f, n)
+	case *resultNode:
+		return n.f.typ
 	}
 	return Type{Kind: KindNumber}
 }

@@ -12,7 +12,8 @@
 // that a formula does is an error of Go's: what goes wrong while evaluating is an
 // error value, as Airtable shows it. FromCell makes values of cells, Value.JSON and
 // Formula.Result make cells of values. Order says in which order formula fields
-// must be computed and which can not. Package sqlgen does the work of a filter in
+// must be computed and which can not; Inline makes one formula of a formula and those of
+// the fields that it names. Package sqlgen does the work of a filter in
 // PostgreSQL where that gives exactly the same answer.
 //
 // Formulas come from strangers. The source, the nesting, the size of what arises and

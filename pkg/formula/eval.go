@@ -94,6 +94,8 @@ func (ev *evaluator) eval(n Node) Value {
 		return ev.chain(n)
 	case *CallNode:
 		return ev.call(n)
+	case *resultNode:
+		return n.f.Result(ev.eval(n.x))
 	}
 	return Blank()
 }

@@ -37,7 +37,7 @@ func (l Limits) orDefault() Limits {
 }
 
 // Node is a part of a parsed formula: *NumberNode, *TextNode, *FieldNode,
-// *CallNode, *SignNode or *ChainNode. Nodes are immutable.
+// *CallNode, *SignNode or *ChainNode, or one that Inline made. Nodes are immutable.
 type Node interface {
 	// Pos is where the part begins, in bytes from the start of the source.
 	Pos() int

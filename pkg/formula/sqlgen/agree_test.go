@@ -133,7 +133,10 @@ func quote(s string) string {
 }
 
 // writer writes random formulas, mostly of the kind that SQL can do.
-type writer struct{ *rand.Rand }
+type writer struct {
+	*rand.Rand
+	more []string // fields beside those of the schema
+}
 
 func (w writer) constant() string {
 	switch w.IntN(12) {
@@ -154,6 +157,9 @@ func (w writer) constant() string {
 }
 
 func (w writer) field() string {
+	if len(w.more) > 0 && w.IntN(3) > 0 {
+		return pick(w.Rand, w.more)
+	}
 	return pick(w.Rand, []string{"T1", "T1", "T2", "N1", "N1", "N2", "Auto", "Box", "Sel", "Day1", "At", "At2", "Created", "CDay", "Modified", "MDay", "Else"})
 }
 
@@ -283,7 +289,7 @@ func TestFilter_AgreesWithTheEvaluator(t *testing.T) {
 		rows[i] = randomRow(r, i)
 	}
 	insert(t, pool, rows)
-	w := writer{r}
+	w := writer{Rand: r}
 	exact, partial, wrong := 0, 0, 0
 	for i := range agreeFormulas {
 		src := w.condition(r.IntN(4))
@@ -312,6 +318,94 @@ func TestFilter_AgreesWithTheEvaluator(t *testing.T) {
 	t.Logf("%d formulas: %d in SQL alone, %d in part", agreeFormulas, exact, partial)
 	if exact < agreeFormulas/4 {
 		t.Errorf("only %d of %d formulas became SQL", exact, agreeFormulas)
+	}
+}
+
+// result is the source of a formula field: of any type, and often of a mixed one.
+func (w writer) result() string {
+	switch w.IntN(6) {
+	case 0:
+		return w.condition(2)
+	case 1:
+		return w.operand()
+	case 2:
+		return "SWITCH(" + w.field() + "," + w.constant() + "," + w.operand() + "," + w.constant() + "," + w.operand() + ")"
+	case 3:
+		return pick(w.Rand, []string{"DATEADD(", "MAX(", "ROUND(", "CONCATENATE("}) + w.field() + "," + pick(w.Rand, []string{`1,"day")`, `1,"hour")`, w.operand() + ")", w.field() + ")"})
+	}
+	return "IF(" + w.condition(1) + "," + w.operand() + "," + w.operand() + ")"
+}
+
+func TestInline_FilterOfFormulaFieldsAgreesWithTheirResults(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t, "formula", nil)
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 1))
+	t.Logf("seed %d", seed)
+	rows := make([]sqlgen.Row, agreeRows)
+	for i := range rows {
+		rows[i] = randomRow(r, i)
+	}
+	insert(t, pool, rows)
+	exact, changed, wrong := 0, 0, 0
+	for i := range agreeFormulas {
+		w := writer{Rand: r}
+		known, fields := schema, map[string]*formula.Formula{}
+		compile := func(src string) *formula.Formula {
+			f, err := formula.Compile(src, known, formula.Limits{})
+			if err != nil { // what was written has the wrong number of arguments
+				f, _ = formula.Compile(w.constant(), known, formula.Limits{})
+			}
+			return f
+		}
+		for _, name := range []string{"F1", "F2"} {
+			f := compile(w.result())
+			fields["fld"+name] = f
+			known.Fields = append(slices.Clip(known.Fields), formula.Field{ID: "fld" + name, Name: name, Type: f.Type()})
+			w.more = append(w.more, name)
+		}
+		f, tab := compile(w.condition(r.IntN(3))), table(i%2 == 0)
+		inlined := f.Inline(func(field string) *formula.Formula {
+			if g := fields[field]; g != nil {
+				return g.Inline(func(field string) *formula.Formula { return fields[field] })
+			}
+			return nil
+		})
+		if inlined != f {
+			changed++
+		}
+		filter := sqlgen.Compile(inlined, now, tab, 2)
+		if filter.Rest == nil && inlined != f {
+			exact++
+		}
+		var want []string
+		for i := range rows {
+			env := tab.Env(&rows[i], now, elsewhere(&rows[i]))
+			plain := env.Cell
+			env.Cell = func(field string) formula.Value {
+				if g := fields[field]; g != nil {
+					return g.Result(g.Eval(env))
+				}
+				return plain(field)
+			}
+			if f.Matches(env) {
+				want = append(want, rows[i].ID)
+			}
+		}
+		got, err := filtered(t, pool, filter, tab, rows)
+		if err == nil && slices.Equal(got, want) {
+			continue
+		}
+		name := func(f formula.Field) string { return f.Name }
+		t.Errorf("%s with F1 %s and F2 %s\nSQL %s %v\nerror %v, %d pass, want %d: %s", f.Source(name), fields["fldF1"].Source(name), fields["fldF2"].Source(name),
+			filter.SQL, filter.Args, err, len(got), len(want), firstDifference(got, want, rows))
+		if wrong++; wrong == 8 {
+			break
+		}
+	}
+	t.Logf("%d formulas: %d with fields' formulas in them, of these %d in SQL alone", agreeFormulas, changed, exact)
+	if exact < changed/20 {
+		t.Errorf("only %d of %d formulas became SQL", exact, changed)
 	}
 }
 

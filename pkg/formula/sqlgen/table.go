@@ -71,6 +71,12 @@ const (
 // generated SQL keeps to. Of a field that is Elsewhere it is blank.
 func (t *Table) Value(r *Row, field string) formula.Value {
 	c := t.Columns[field]
+	return c.Value(r, r.Cells[field])
+}
+
+// Value is Table.Value of a field with this column and cell; of the row only number
+// and stamps are looked at.
+func (c *Column) Value(r *Row, cell any) formula.Value {
 	switch c.Storage {
 	case RowNumber:
 		return formula.Number(float64(r.Number))
@@ -87,7 +93,7 @@ func (t *Table) Value(r *Row, field string) formula.Value {
 		}
 		return formula.Day(r.Modified.UTC())
 	}
-	return c.value(r.Cells[field])
+	return c.value(cell)
 }
 
 func (c *Column) value(cell any) formula.Value {
