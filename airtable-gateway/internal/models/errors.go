@@ -95,6 +95,7 @@ var (
 	ErrFieldName      = invalid("DUPLICATE_OR_EMPTY_FIELD_NAME", "Duplicate or empty field name")
 	ErrTableName      = invalid("DUPLICATE_TABLE_NAME", "A table with the same name already exists, or the name is empty")
 	ErrStringFormat   = invalid("INVALID_REQUEST_UNKNOWN", `Invalid request: "timeZone" and "userLocale" are required when "cellFormat" is "string".`)
+	ErrTooDear        = invalid("INVALID_REQUEST_UNKNOWN", "Invalid request: the computed fields of these records are too much work at once. Ask for fewer records, fields or sort keys.")
 	ErrFilterTooDear  = invalid("INVALID_FILTER_BY_FORMULA", "The formula for filtering records is invalid: it is too much work for a table of this size.")
 )
 

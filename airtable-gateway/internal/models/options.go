@@ -24,6 +24,10 @@ type Options struct {
 	Single         bool
 	PickView       ViewID
 	ResultType     FieldType // what a computed time shows: date or dateTime
+	Formula        string    // of a formula or rollup, with fields by id
+	Via            FieldID   // the link field that a rollup, lookup or count follows
+	Target         FieldID   // the field of the linked table that a rollup or lookup takes
+	Result         *Result   // how a derived field shows its values; nil: as the store finds
 
 	zone *time.Location // of TimeZone, where that names one
 }
@@ -63,18 +67,27 @@ func ParseOptions(t FieldType, name string, in map[string]any) (Options, error) 
 	}
 	r := &optionReader{in: in, at: name + ".options"}
 	o := b.options(r)
+	if t == Formula || t == Rollup {
+		o.Result = r.result()
+	}
 	if r.err != nil {
 		return Options{}, r.err
 	}
 	return o, nil
 }
 
-// WireOptions returns the options in Airtable's form; nil for types without.
+// WireOptions returns the options in Airtable's form, as they are stored; nil for
+// types without.
 func (f *Field) WireOptions() map[string]any {
-	if wire := behaviours[f.Type].wire; wire != nil {
-		return wire(f.Options)
+	wire := behaviours[f.Type].wire
+	if wire == nil {
+		return nil
 	}
-	return nil
+	out := wire(f.Options)
+	if f.Options.Result != nil {
+		out["result"] = f.Options.Result.wire()
+	}
+	return out
 }
 
 // AddChoices returns a copy of the options with a choice for each name that has none.

@@ -14,8 +14,9 @@ type Base struct {
 	Version   int64
 	Tables    []*Table
 
-	tables map[string]*Table
-	fields map[FieldID]*Field
+	tables  map[string]*Table
+	fields  map[FieldID]*Field
+	derived []*Field
 }
 
 type Table struct {
@@ -36,6 +37,8 @@ type Field struct {
 	Description string
 	Type        FieldType
 	Options     Options
+
+	calc *Calculation // of derived fields, by Base.Bind
 }
 
 // Record is a row. Cells hold values in stored form (see FieldType), links are
@@ -45,6 +48,7 @@ type Record struct {
 	Number     int64 // position in the table, and the value of autoNumber fields
 	Cells      map[FieldID]any
 	Links      map[FieldID][]RecordID
+	Computed   map[FieldID]Computed // of derived fields, where they were asked for
 	CreatedAt  time.Time
 	ModifiedAt time.Time // zero: never since its creation
 	Version    int64

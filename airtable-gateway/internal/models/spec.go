@@ -32,7 +32,8 @@ type TableSpec struct {
 
 // FieldSpec asks for a field. Options are in Airtable's form. A link field may
 // name the id of its mirror as inverseLinkFieldId, and a table that the same
-// BaseSpec asks for.
+// BaseSpec asks for. Derived fields may name fields that the same request asks for,
+// by name or id.
 type FieldSpec struct {
 	ID          FieldID
 	Name        string
@@ -120,13 +121,8 @@ func fieldSpec(in map[string]any) (FieldSpec, error) {
 	if r.err != nil || !ok && in["options"] != nil || spec.Type == "" {
 		return FieldSpec{}, ErrInvalidRequest
 	}
-	// What the server decides must not be asked for.
-	if spec.Type == MultipleRecordLinks {
-		for _, key := range []string{"isReversed", "prefersSingleRecordLink", "inverseLinkFieldId"} {
-			if _, given := options[key]; given {
-				return FieldSpec{}, invalidOptions("%s.options.%s is not allowed", spec.Name, key)
-			}
-		}
+	if err := refuseDecided(spec, options); err != nil {
+		return FieldSpec{}, err
 	}
 	for _, c := range anyList(options["choices"]) {
 		if choice, ok := c.(map[string]any); ok {
@@ -222,7 +218,7 @@ func (d *Draft) AddTables(specs []TableSpec) error {
 		}
 		table.Primary = table.Fields[0].ID
 	}
-	return d.mirror()
+	return d.complete()
 }
 
 // AddField adds one field to a table of the base, and its mirror if it links.
@@ -231,7 +227,15 @@ func (d *Draft) AddField(table *Table, spec FieldSpec) (*Field, error) {
 		return nil, err
 	}
 	f := table.Fields[len(table.Fields)-1]
-	return f, d.mirror()
+	return f, d.complete()
+}
+
+// complete binds what was added to the rest of the base.
+func (d *Draft) complete() error {
+	if err := d.mirror(); err != nil {
+		return err
+	}
+	return d.derive()
 }
 
 func (d *Draft) addTable(spec TableSpec) error {
@@ -314,10 +318,7 @@ func (d *Draft) place(t *Table, f *Field) error {
 // mirror gives every new link field its other end, unless that was asked for too.
 func (d *Draft) mirror() error {
 	d.Base.Index()
-	fields := append([]*Field(nil), d.Fields...)
-	for _, t := range d.Tables {
-		fields = append(fields, t.Fields...)
-	}
+	fields := d.added()
 	for _, f := range fields {
 		if f.Type != MultipleRecordLinks || d.Base.Field(f.Options.Inverse) != nil {
 			continue

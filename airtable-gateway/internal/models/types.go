@@ -11,7 +11,8 @@ import (
 // Stored forms of cells: text, date ("2006-01-02") and dateTime
 // ("2006-01-02T15:04:05.000Z") as string; numbers as float64; checkbox as true;
 // singleSelect as its choice's id, multipleSelects as a list of them. Links are
-// not cells but edges. An empty cell is absent.
+// not cells but edges. Formulas, rollups, lookups and counts are not stored: they
+// are computed when they are read. An empty cell is absent.
 type FieldType string
 
 const (
@@ -35,13 +36,17 @@ const (
 	CreatedTime         FieldType = "createdTime"
 	LastModifiedTime    FieldType = "lastModifiedTime"
 	AutoNumber          FieldType = "autoNumber"
+	Formula             FieldType = "formula"
+	Rollup              FieldType = "rollup"
+	Lookup              FieldType = "multipleLookupValues"
+	Count               FieldType = "count"
 )
 
 // unsupported are Airtable's types that the store does not offer: asking for one
 // is answered differently from asking for a word that is no type at all.
 var unsupported = map[FieldType]bool{
 	"multipleAttachments": true, "singleCollaborator": true, "multipleCollaborators": true, "barcode": true,
-	"aiText": true, "formula": true, "rollup": true, "multipleLookupValues": true, "count": true,
+	"aiText":    true,
 	"createdBy": true, "lastModifiedBy": true, "button": true, "externalSyncSource": true, "manualSort": true,
 }
 
@@ -59,6 +64,7 @@ const (
 	ByCounter               // the record's number
 	ByCreated               // the time of creation
 	ByModified              // the time of the last change
+	ByValue                 // the value that is computed when it is read
 )
 
 // Written is what a client's value means to a field: a stored value, or edges,
@@ -140,6 +146,14 @@ func typeTable() map[FieldType]behaviour {
 			options: readResult, wire: wireResult, read: readModified, text: textResult},
 		AutoNumber: {primary: true, computed: true, order: ByCounter,
 			read: readAutoNumber, text: textPlainNumber},
+		Formula: {primary: true, computed: true, order: ByValue,
+			options: readFormula, wire: wireFormula, read: readComputed},
+		Rollup: {computed: true, order: ByValue,
+			options: readRollup, wire: wireRollup, read: readComputed},
+		Lookup: {computed: true, order: ByValue,
+			options: readLookup, wire: wireLookup, read: readComputed},
+		Count: {computed: true, order: ByValue,
+			options: readCount, wire: wireCount, read: readComputed},
 	}
 }
 
@@ -189,8 +203,10 @@ func clears(v any) bool {
 }
 
 // Read returns the record's value in the field as Airtable shows it: string,
-// float64, int64, bool, or a list of strings; nil if the cell is empty. It fails
-// with ErrUnknownChoice when the field is older than the record.
+// float64, int64, bool, or a list of strings; nil if the cell is empty. What derived
+// fields hold must have been computed (Record.Computed), and may also be a list of
+// these or Airtable's object for an error. It fails with ErrUnknownChoice when the
+// field is older than the record.
 func (f *Field) Read(r *Record) (any, error) {
 	if read := behaviours[f.Type].read; read != nil {
 		return read(f, r)
@@ -202,6 +218,9 @@ func (f *Field) Read(r *Record) (any, error) {
 func (f *Field) Text(v any, d Display) string {
 	if v == nil {
 		return ""
+	}
+	if f.calc != nil {
+		return f.calc.text(v, d)
 	}
 	if text := behaviours[f.Type].text; text != nil {
 		return text(f, v, d)

@@ -222,26 +222,6 @@ func (r Reader) Edges(ctx context.Context, tenant id.TenantID, fields []models.F
 	return edges, nil
 }
 
-// LoadLinks fills the Links of records of a table in the fields.
-func (r Reader) LoadLinks(ctx context.Context, tenant id.TenantID, fields []*models.Field, recs []*models.Record) error {
-	byID := make(map[models.RecordID]*models.Record, len(recs))
-	ids := make([]models.RecordID, len(recs))
-	for i, rec := range recs {
-		rec.Links = map[models.FieldID][]models.RecordID{}
-		ids[i], byID[rec.ID] = rec.ID, rec
-	}
-	of := make([]models.FieldID, len(fields))
-	for i, f := range fields {
-		of[i] = f.ID
-	}
-	edges, err := r.Edges(ctx, tenant, of, ids)
-	for _, e := range edges {
-		rec := byID[e.Record]
-		rec.Links[e.Field] = append(rec.Links[e.Field], e.Target)
-	}
-	return err
-}
-
 // DeleteEdges removes edges; the caller names both ends of each link.
 func (t *Tx) DeleteEdges(ctx context.Context, tenant id.TenantID, edges []Edge) error {
 	if len(edges) == 0 {

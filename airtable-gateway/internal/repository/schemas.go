@@ -72,6 +72,7 @@ func (r Reader) Schema(ctx context.Context, tenant id.TenantID, base models.Base
 		return nil, fmt.Errorf("read schema: %w", err)
 	}
 	b.Index()
+	b.Bind()
 	return b, nil
 }
 

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,23 +19,62 @@ import (
 type SortKey struct {
 	Field *models.Field
 	Desc  bool
+
+	// What SortNumbers sorts by in the place of the stored cells, a value for each
+	// number; nil is blank. At most one is set.
+	Numbers []*float64
+	Texts   []*string
 }
+
+// given reports whether the key's values come with it.
+func (k SortKey) given() bool { return k.Numbers != nil || k.Texts != nil }
 
 // SortedNumbers returns the numbers of the table's records that meet where, in the
 // order of keys, then of age; at most limit if it is not 0. Blanks come first, or
 // last when descending.
 func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, where Where, keys []SortKey, limit int) ([]int64, error) {
 	q := sorter{base: base, query: newQuery(tenant, table, where)}
+	return r.sorted(ctx, &q, `records r`, keys, limit)
+}
+
+// SortNumbers is SortedNumbers of the records with these numbers, those of them that
+// still exist.
+func (r Reader) SortNumbers(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, numbers []int64, keys []SortKey, limit int) ([]int64, error) {
+	q := sorter{base: base, query: newQuery(tenant, table, Where{})}
+	columns, lists := []string{"number"}, []string{q.arg(numbers) + `::bigint[]`}
+	for i, k := range keys {
+		switch {
+		case k.Numbers != nil:
+			lists = append(lists, q.arg(k.Numbers)+`::float8[]`)
+		case k.Texts != nil:
+			lists = append(lists, q.arg(k.Texts)+`::text[]`)
+		default:
+			continue
+		}
+		columns = append(columns, "k"+strconv.Itoa(i))
+	}
+	from := `records r JOIN unnest(` + strings.Join(lists, ", ") + `) AS given (` + strings.Join(columns, ", ") + `) ON given.number = r.number`
+	return r.sorted(ctx, &q, from, keys, limit)
+}
+
+func (r Reader) sorted(ctx context.Context, q *sorter, from string, keys []SortKey, limit int) ([]int64, error) {
 	var order strings.Builder
-	for _, k := range keys {
-		order.WriteString(q.key(k.Field))
+	for i, k := range keys {
+		switch {
+		case k.Texts != nil:
+			order.WriteString(`given.k` + strconv.Itoa(i) + ` COLLATE natural_order`)
+		case k.given():
+			order.WriteString(`given.k` + strconv.Itoa(i))
+		default:
+			order.WriteString(q.key(k.Field))
+		}
 		if k.Desc {
 			order.WriteString(" DESC NULLS LAST, ")
 		} else {
 			order.WriteString(" ASC NULLS FIRST, ")
 		}
 	}
-	sql := `SELECT r.number FROM records r WHERE ` + q.where + ` ORDER BY ` + order.String() + `r.number`
+	sql := `SELECT r.number FROM ` + from + ` WHERE ` + q.where + ` ORDER BY ` + order.String() + `r.number`
 	if limit > 0 {
 		sql += ` LIMIT ` + q.arg(limit)
 	}

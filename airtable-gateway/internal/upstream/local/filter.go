@@ -20,13 +20,8 @@ type filter struct {
 	now     time.Time          // NOW(), the same for all records of the call
 	table   sqlgen.Table
 	names   []*models.Field // the fields that rest may ask for
-	work    int             // that evaluating may still take, of all records together
 	meaning []string        // the formulas, with fields by id
 }
-
-// callWork is what evaluating may cost in one call, in times of what one evaluation
-// may. Honest formulas look at some hundred bytes of a record.
-const callWork = 32
 
 // and has records pass the text too, a filterByFormula of a client's; "" is none. The
 // error is a *models.Error.
@@ -51,13 +46,12 @@ func (f *filter) compile(base *models.Base, t *models.Table, text string, schema
 		f.table = formulaTable(t)
 	}
 	f.meaning = append(f.meaning, byIDs(also))
-	compiled := sqlgen.Compile(also, f.now, f.table, repository.FirstArg+len(f.where.Args))
+	compiled := sqlgen.Compile(inlined(also, base), f.now, f.table, repository.FirstArg+len(f.where.Args))
 	f.where = f.where.And(repository.Where{SQL: compiled.SQL, Args: compiled.Args})
 	if compiled.Rest == nil {
 		return nil
 	}
 	f.rest = append(f.rest, compiled.Rest)
-	f.work = callWork * compiled.Rest.Limits().Work
 	for _, fieldID := range compiled.Rest.Fields() {
 		if field := base.Field(models.FieldID(fieldID)); !slices.Contains(f.names, field) {
 			f.names = append(f.names, field)
@@ -75,7 +69,7 @@ func byIDs(f *formula.Formula) string {
 func formulaSchema(t *models.Table) formula.Schema {
 	out := formula.Schema{Fields: make([]formula.Field, len(t.Fields))}
 	for i, f := range t.Fields {
-		out.Fields[i] = formula.Field{ID: string(f.ID), Name: f.Name, Type: formulaType(f)}
+		out.Fields[i] = formula.Field{ID: string(f.ID), Name: f.Name, Type: f.Yields()}
 	}
 	return out
 }
@@ -90,34 +84,56 @@ func keptSchema(t *models.Table) formula.Schema {
 	return out
 }
 
-func formulaType(f *models.Field) formula.Type {
-	if f.Type == models.CreatedTime || f.Type == models.LastModifiedTime {
-		return formula.Type{Kind: formula.KindDate, Day: f.Options.ResultType == models.Date}
+// inlined returns the formula with the formulas of the fields that it names in their
+// place, where these need nothing but what SQL reads from the record's row: so SQL can
+// do what these formulas say.
+func inlined(f *formula.Formula, base *models.Base) *formula.Formula {
+	known := map[string]*formula.Formula{}
+	var of func(fieldID string) *formula.Formula
+	of = func(fieldID string) *formula.Formula {
+		if g, ok := known[fieldID]; ok {
+			return g
+		}
+		known[fieldID] = nil
+		c := base.Field(models.FieldID(fieldID)).Calculation()
+		if c == nil || !c.Valid() || c.Via != nil {
+			return nil
+		}
+		for _, ref := range c.Refs {
+			if storage(ref) == sqlgen.Elsewhere && of(string(ref.ID)) == nil {
+				return nil
+			}
+		}
+		known[fieldID] = c.Formula.Inline(of)
+		return known[fieldID]
 	}
-	t, _ := formula.FieldType(string(f.Type))
-	return t
+	return f.Inline(of)
 }
 
 // formulaTable says how the table's cells are stored.
 func formulaTable(t *models.Table) sqlgen.Table {
 	out := sqlgen.Table{Columns: make(map[string]sqlgen.Column, len(t.Fields)), Contains: repository.CellsContain}
 	for _, f := range t.Fields {
-		c := sqlgen.Column{Storage: storage(f)}
-		if zone := f.Options.Zone(); zone != time.UTC {
-			c.Zone = zone
-		}
-		for _, choice := range f.Options.Choices {
-			c.Choices = append(c.Choices, sqlgen.Choice{ID: string(choice.ID), Name: choice.Name})
-		}
-		out.Columns[string(f.ID)] = c
+		out.Columns[string(f.ID)] = formulaColumn(f)
 	}
 	return out
+}
+
+func formulaColumn(f *models.Field) sqlgen.Column {
+	c := sqlgen.Column{Storage: storage(f)}
+	if zone := f.Options.Zone(); zone != time.UTC {
+		c.Zone = zone
+	}
+	for _, choice := range f.Options.Choices {
+		c.Choices = append(c.Choices, sqlgen.Choice{ID: string(choice.ID), Name: choice.Name})
+	}
+	return c
 }
 
 func storage(f *models.Field) sqlgen.Storage {
 	day := f.Options.ResultType == models.Date
 	switch f.Type {
-	case models.MultipleSelects, models.MultipleRecordLinks:
+	case models.MultipleSelects, models.MultipleRecordLinks, models.Formula, models.Rollup, models.Lookup, models.Count:
 		return sqlgen.Elsewhere
 	case models.Number, models.Currency, models.Percent, models.Rating, models.Duration:
 		return sqlgen.AsNumber
@@ -174,17 +190,23 @@ func (s *Store) passingAfter(ctx context.Context, w *walk, n int) ([]*models.Rec
 // passingNumbers returns the numbers of all records that the sorted walk shall
 // meet, in its order.
 func (s *Store) passingNumbers(ctx context.Context, w *walk) ([]int64, error) {
+	computed := slices.ContainsFunc(w.sort, func(k repository.SortKey) bool { return w.calc.byComputation(k.Field) })
 	most := w.params.MaxRecords
-	if len(w.filter.rest) == 0 {
+	if len(w.filter.rest) == 0 && !computed {
 		return s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, most)
 	}
-	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, 0)
+	keys := slices.Clone(w.sort)
+	if computed {
+		keys, most = nil, 0 // all must be known before any order is
+	}
+	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, keys, 0)
 	if err != nil {
 		return nil, err
 	}
 	if most == 0 {
 		most = len(numbers)
 	}
+	keys = slices.Clone(w.sort)
 	var out []int64
 	for chunk := range slices.Chunk(numbers, maxLook) {
 		recs, err := s.repo.RecordsByNumber(ctx, w.tenant, w.table.ID, chunk)
@@ -195,14 +217,25 @@ func (s *Store) passingNumbers(ctx context.Context, w *walk) ([]int64, error) {
 		if err != nil {
 			return nil, err
 		}
+		if computed {
+			if err := w.calc.sortKeys(ctx, w.table, passing, keys); err != nil {
+				return nil, err
+			}
+		}
 		for _, r := range passing {
 			out = append(out, r.Number)
 		}
-		if len(out) >= most {
-			break
+		switch {
+		case w.calc.spent:
+			return nil, models.ErrTooDear
+		case !computed && len(out) >= most:
+			return out, nil
 		}
 	}
-	return out, nil
+	if !computed || len(out) == 0 {
+		return out, nil
+	}
+	return s.repo.SortNumbers(ctx, w.tenant, w.base, w.table.ID, out, keys, w.params.MaxRecords)
 }
 
 // passing returns the first of recs, which have passed the filter's SQL, that pass
@@ -212,8 +245,7 @@ func (s *Store) passing(ctx context.Context, w *walk, recs []*models.Record, mos
 	if len(f.rest) == 0 || len(recs) == 0 {
 		return recs, nil
 	}
-	// Texts of links as cellFormat=string shows them, but on nobody's clock.
-	shown, err := s.printer(ctx, w.tenant, w.base, f.names, models.Output{AsText: true, Zone: time.UTC}, recs)
+	loaded, err := w.calc.load(ctx, w.table, recs, f.names, true)
 	if err != nil {
 		return nil, err
 	}
@@ -225,53 +257,27 @@ func (s *Store) passing(ctx context.Context, w *walk, recs []*models.Record, mos
 		if err := ctx.Err(); err != nil { // an evaluation may take long, many may take ages
 			return nil, fmt.Errorf("filter records: %w", err)
 		}
-		pass, err := f.passes(r, shown.display)
-		if err != nil {
-			return nil, err
-		}
-		if pass {
+		pass := f.passes(w.calc, loaded.env(r))
+		switch {
+		case loaded.err != nil:
+			return nil, loaded.err
+		case w.calc.spent:
+			return nil, models.ErrFilterTooDear
+		case pass:
 			out = append(out, r)
 		}
 	}
 	return out, nil
 }
 
-// passes evaluates the filter's rest for a record whose links are loaded.
-func (f *filter) passes(r *models.Record, display map[models.FieldID]models.Display) (bool, error) {
-	row := sqlgen.Row{ID: string(r.ID), Number: r.Number, Cells: make(map[string]any, len(f.names)), Created: r.CreatedAt, Modified: r.ModifiedAt}
-	elsewhere := map[string]formula.Value{}
-	for _, field := range f.names {
-		fieldID := string(field.ID)
-		if f.table.Columns[fieldID].Storage != sqlgen.Elsewhere {
-			row.Cells[fieldID] = r.Cells[field.ID]
-			continue
-		}
-		v, err := field.Read(r)
-		if err != nil {
-			return false, fmt.Errorf("field %s of record %s: %w", field.ID, r.ID, err)
-		}
-		elsewhere[fieldID] = formula.FromCell(formulaType(field), field.Text(v, display[field.ID]))
-	}
-	env := f.table.Env(&row, f.now, func(fieldID string) formula.Value { return elsewhere[fieldID] })
-	return f.evaluate(env)
-}
-
-// evaluate takes the work from what the call may do. A record that alone is more
-// than one evaluation may cost does not pass; what the call's end cuts short is
-// refused.
-func (f *filter) evaluate(env *formula.Env) (bool, error) {
+// passes evaluates what SQL left to do. A record that alone is more than one
+// evaluation may cost does not pass; when the call's end cuts an evaluation short,
+// calc is spent.
+func (f *filter) passes(calc *calculator, env *formula.Env) bool {
 	for _, rest := range f.rest {
-		limit := rest.Limits().Work
-		granted := min(f.work, limit)
-		left := granted
-		pass := rest.EvalWithin(env, &left).Truthy()
-		if left < 0 && granted < limit {
-			return false, models.ErrFilterTooDear
-		}
-		f.work -= granted - max(left, 0)
-		if !pass {
-			return false, nil
+		if !calc.evaluate(rest, env).Truthy() {
+			return false
 		}
 	}
-	return true, nil
+	return true
 }

@@ -153,6 +153,9 @@ func (l *linkRefs) of(c models.CellWrite) []models.RecordID {
 // that typecast names by their primary value. The tables are locked, so none of
 // them goes away.
 func (w *writing) resolveLinks(ctx context.Context) (*linkRefs, error) {
+	if err := w.resolveComputedTitles(ctx); err != nil {
+		return nil, err
+	}
 	wanted := map[models.TableID]map[models.RecordID]bool{}
 	for _, it := range w.items {
 		for _, c := range it.writes {

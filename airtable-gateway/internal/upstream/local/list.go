@@ -22,6 +22,7 @@ type walk struct {
 	hash   string
 	place  models.Offset // zero on the first page
 	filter *filter
+	calc   *calculator
 	sort   []repository.SortKey
 	fields []*models.Field
 }
@@ -55,7 +56,8 @@ func (s *Store) newWalk(ctx context.Context, c upstream.Call) (*walk, error) {
 			body = []byte("{}")
 		}
 	}
-	w := &walk{tenant: c.Caller.Tenant, base: base, table: table, filter: &filter{now: s.now()}}
+	calc := newCalculator(s.repo.Reader, c.Caller.Tenant, base, s.now())
+	w := &walk{tenant: c.Caller.Tenant, base: base, table: table, calc: calc, filter: &filter{now: calc.now}}
 	if w.params, err = models.ParseList(c.RawQuery, body); err != nil {
 		return nil, err
 	}
@@ -239,7 +241,8 @@ func (s *Store) getRecord(ctx context.Context, c upstream.Call) ([]byte, error) 
 	if rec == nil {
 		return nil, models.ErrRecordNotFound
 	}
-	p, err := s.printer(ctx, c.Caller.Tenant, base, table.Fields, output, []*models.Record{rec})
+	calc := newCalculator(s.repo.Reader, c.Caller.Tenant, base, s.now())
+	p, err := calc.printer(ctx, table, table.Fields, output, []*models.Record{rec})
 	if err != nil {
 		return nil, err
 	}
@@ -247,9 +250,12 @@ func (s *Store) getRecord(ctx context.Context, c upstream.Call) ([]byte, error) 
 }
 
 func (s *Store) showPage(ctx context.Context, w *walk, recs []*models.Record, next string) ([]byte, error) {
-	p, err := s.printer(ctx, w.tenant, w.base, w.fields, w.params.Output, recs)
+	p, err := w.calc.printer(ctx, w.table, w.fields, w.params.Output, recs)
 	if err != nil {
 		return nil, err
+	}
+	if w.calc.spent {
+		return nil, models.ErrTooDear
 	}
 	out, err := p.records(nil, recs)
 	if err != nil {

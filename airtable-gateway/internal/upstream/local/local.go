@@ -6,10 +6,9 @@
 // database, package repository the SQL. Each call is one transaction: a batch is
 // written whole or not at all, together with the events that tell of it.
 //
-// Served: bases, tables, fields, views, records with links and selects, upsert,
-// sorted and plain walks, filterByFormula, cellFormat=string. Not yet: computed
-// fields other than created and modified time and autonumber, attachments, comments,
-// webhooks (404).
+// Served: bases, tables, fields, views, records with links and selects, computed
+// fields, upsert, sorted and plain walks, filterByFormula, cellFormat=string. Not yet:
+// attachments, comments, webhooks (404).
 package local
 
 import (

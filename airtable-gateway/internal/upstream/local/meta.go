@@ -355,5 +355,5 @@ func showView(t *models.Table, v models.View, visible bool) wireView {
 }
 
 func showField(f *models.Field) wireField {
-	return wireField{f.ID, f.Name, f.Type, f.Description, f.WireOptions()}
+	return wireField{f.ID, f.Name, f.Type, f.Description, f.ShownOptions()}
 }

@@ -83,14 +83,14 @@ func TestMeta_CreateFieldOfEveryTypeAndRefusals(t *testing.T) {
 		}
 	}
 	for body, kind := range map[string]string{
-		`{"name":"QTY","type":"singleLineText"}`:                                                                                 "DUPLICATE_OR_EMPTY_FIELD_NAME",
-		`{"name":" ","type":"singleLineText"}`:                                                                                   "DUPLICATE_OR_EMPTY_FIELD_NAME",
-		`{"name":"x","type":"formula","options":{"formula":"1"}}`:                                                                "UNSUPPORTED_FIELD_TYPE_FOR_CREATE",
-		`{"name":"x","type":"nonsense"}`:                                                                                         "INVALID_REQUEST_UNKNOWN",
-		`{"name":"x","type":"number"}`:                                                                                           "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
-		`{"name":"x","type":"number","options":{"precision":9}}`:                                                                 "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
-		`{"name":"x","type":"multipleRecordLinks","options":{"linkedTableId":"tblNope"}}`:                                        "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
-		`{"name":"x","type":"multipleRecordLinks","options":{"linkedTableId":"tblPeople","isReversed":false}}`:                   "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
+		`{"name":"QTY","type":"singleLineText"}`:                                                               "DUPLICATE_OR_EMPTY_FIELD_NAME",
+		`{"name":" ","type":"singleLineText"}`:                                                                 "DUPLICATE_OR_EMPTY_FIELD_NAME",
+		`{"name":"x","type":"button"}`:                                                                         "UNSUPPORTED_FIELD_TYPE_FOR_CREATE",
+		`{"name":"x","type":"nonsense"}`:                                                                       "INVALID_REQUEST_UNKNOWN",
+		`{"name":"x","type":"number"}`:                                                                         "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
+		`{"name":"x","type":"number","options":{"precision":9}}`:                                               "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
+		`{"name":"x","type":"multipleRecordLinks","options":{"linkedTableId":"tblNope"}}`:                      "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
+		`{"name":"x","type":"multipleRecordLinks","options":{"linkedTableId":"tblPeople","isReversed":false}}`: "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
 		`{"name":"x","type":"dateTime","options":{"dateFormat":{"name":"iso"},"timeFormat":{"name":"24hour"},"timeZone":"UTC"}}`: "INVALID_FIELD_TYPE_OPTIONS_FOR_CREATE",
 		`[]`: "INVALID_REQUEST_BODY",
 	} {

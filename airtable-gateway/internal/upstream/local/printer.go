@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
-	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
 // printer writes records of one table as Airtable does: id, createdTime, fields;
@@ -20,55 +19,30 @@ type printer struct {
 	display map[models.FieldID]models.Display
 }
 
-// printer loads what showing recs takes beside the records: their links and, for
-// text output, what the linked records are called.
-func (s *Store) printer(ctx context.Context, tenant id.TenantID, base *models.Base, fields []*models.Field, output models.Output, recs []*models.Record) (*printer, error) {
-	p := &printer{fields: fields, output: output, display: map[models.FieldID]models.Display{}}
-	var links []*models.Field
-	for _, f := range fields {
-		if f.Type == models.MultipleRecordLinks {
-			links = append(links, f)
-		}
-	}
-	if len(links) == 0 {
-		return p, nil
-	}
-	if err := s.repo.LoadLinks(ctx, tenant, links, recs); err != nil {
-		return nil, err
-	}
-	if !output.AsText {
-		return p, nil
-	}
-	for _, f := range links {
-		var targets []models.RecordID
-		for _, r := range recs {
-			targets = append(targets, r.Links[f.ID]...)
-		}
-		titles, err := s.titles(ctx, tenant, base, f.Options.LinkedTable, targets, output)
-		if err != nil {
-			return nil, err
-		}
-		p.display[f.ID] = models.Display{Titles: titles}
-	}
-	return p, nil
-}
-
-// titles returns the primary values of records as text.
-func (s *Store) titles(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, ids []models.RecordID, o models.Output) (map[models.RecordID]string, error) {
-	primary := base.Table(string(table)).PrimaryField()
-	found, err := s.repo.RecordsByID(ctx, tenant, table, ids)
+// printer loads what showing recs, records of the table, takes beside the records:
+// their links, what derived fields are computed from and, for text output, what the
+// linked records are called.
+func (c *calculator) printer(ctx context.Context, t *models.Table, fields []*models.Field, output models.Output, recs []*models.Record) (*printer, error) {
+	loaded, err := c.load(ctx, t, recs, fields, output.AsText)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[models.RecordID]string, len(found))
-	for _, r := range found {
-		v, err := primary.Read(r)
-		if err != nil {
-			return nil, err
-		}
-		out[r.ID] = primary.Text(v, models.Display{Zone: o.Zone, Locale: o.Locale})
+	p := &printer{fields: fields, output: output, display: map[models.FieldID]models.Display{}}
+	if !output.AsText {
+		return p, nil
 	}
-	return out, nil
+	titles := map[models.TableID]map[models.RecordID]string{}
+	for _, f := range fields {
+		linked := c.base.TitlesOf(f)
+		if linked == nil {
+			continue
+		}
+		if titles[linked.ID] == nil {
+			titles[linked.ID] = loaded.titlesAs(linked, models.Display{Zone: output.Zone, Locale: output.Locale})
+		}
+		p.display[f.ID] = models.Display{Titles: titles[linked.ID]}
+	}
+	return p, loaded.err
 }
 
 // records appends `{"records":[…]`, leaving the object open.
@@ -139,6 +113,15 @@ func appendValue(out []byte, v any) []byte {
 				out = append(out, ',')
 			}
 			out = appendString(out, s)
+		}
+		return append(out, ']')
+	case []any:
+		out = append(out, '[')
+		for i, item := range v {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = appendValue(out, item)
 		}
 		return append(out, ']')
 	}

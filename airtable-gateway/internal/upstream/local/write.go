@@ -22,6 +22,8 @@ type job struct {
 	replace  bool            // cells that are not listed are cleared
 	mergeOn  []*models.Field // upsert
 	single   bool
+	show     *models.Output // how the answer shows the records; nil: it does not
+	printer  *printer
 }
 
 // item is one record of a job. One without an id is created, or matched first if
@@ -90,7 +92,7 @@ func newJob(c upstream.Call, base *models.Base, table *models.Table, req models.
 	if err := models.CheckFields(table, req.Items); err != nil {
 		return nil, err
 	}
-	j := &job{caller: c.Caller, base: base, table: table, typecast: req.Typecast, single: req.Single}
+	j := &job{caller: c.Caller, base: base, table: table, typecast: req.Typecast, single: req.Single, show: &req.Output}
 	for _, in := range req.Items {
 		j.items = append(j.items, item{id: in.ID, input: in.Fields})
 	}
@@ -114,7 +116,10 @@ func (s *Store) run(ctx context.Context, j *job) error {
 		if err := s.makeChoices(ctx, tx, &done); err != nil {
 			return err
 		}
-		return s.newWriting(tx, &done).run(ctx)
+		if err := s.newWriting(tx, &done).run(ctx); err != nil {
+			return err
+		}
+		return s.prepareAnswer(ctx, tx, &done)
 	})
 	if err == nil {
 		*j = done
@@ -232,17 +237,32 @@ func (s *Store) makeChoices(ctx context.Context, tx *repository.Tx, j *job) erro
 	return j.readValues()
 }
 
-// answer writes what the client hears, in the order of its request.
-func (j *job) answer(req models.WriteRequest) ([]byte, error) {
-	p := &printer{fields: j.table.Fields, output: req.Output}
-	if req.Single {
-		return p.record(nil, j.items[0].outcome.rec)
+// prepareAnswer computes the derived fields of what was written, while nothing can
+// have come between, and while a fault still takes the write back.
+func (s *Store) prepareAnswer(ctx context.Context, tx *repository.Tx, j *job) error {
+	if j.show == nil {
+		return nil
 	}
+	calc := newCalculator(tx.Reader, j.tenant(), j.base, s.now())
+	var err error
+	j.printer, err = calc.printer(ctx, j.table, j.table.Fields, *j.show, j.outcomeRecords())
+	return err
+}
+
+func (j *job) outcomeRecords() []*models.Record {
 	recs := make([]*models.Record, len(j.items))
 	for i, it := range j.items {
 		recs[i] = it.outcome.rec
 	}
-	out, err := p.records(nil, recs)
+	return recs
+}
+
+// answer writes what the client hears, in the order of its request.
+func (j *job) answer(req models.WriteRequest) ([]byte, error) {
+	if req.Single {
+		return j.printer.record(nil, j.items[0].outcome.rec)
+	}
+	out, err := j.printer.records(nil, j.outcomeRecords())
 	if err != nil {
 		return nil, err
 	}
