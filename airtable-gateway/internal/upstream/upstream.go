@@ -73,6 +73,15 @@ type Call struct {
 	Attempt int  // 0 for the first try, counted on by whoever repeats a call
 	Refresh bool // nobody waits for the answer: it renews what is kept
 
+	// Authors are the users whose records a write carries, in the order of its
+	// records, when it carries those of several. Nil: all are Caller's.
+	Authors []id.UserID
+	// MayBeDone says that an earlier try may have been executed.
+	MayBeDone bool
+	// Keyed says that every record of an upsert has a key that no other record ever
+	// has: executing it twice leaves what once leaves.
+	Keyed bool
+
 	Base   string // app…
 	Table  string // id or name
 	Record string // rec…; "" for a batch

@@ -34,7 +34,8 @@ const (
 // shares are the parts of a base's rate that the priorities get when all wait.
 var shares = map[Priority]float64{Interactive: 100, Automation: 10, Bulk: 1}
 
-func priorityOf(c upstream.Call) Priority {
+// PriorityOf is the priority that the call asks for.
+func PriorityOf(c upstream.Call) Priority {
 	p := Priority(c.Header.Get(Header))
 	if _, known := shares[p]; !known {
 		return Interactive
@@ -45,21 +46,26 @@ func priorityOf(c upstream.Call) Priority {
 // Of puts the budget in front of up, which is reached at origin with the token. Its
 // answers of 429 are the budget's own, with a Retry-After, or say that the month's
 // quota is spent. An error of a call that never left wraps upstream.ErrNotSent.
-func (b *Budget) Of(up upstream.Upstream, origin, token string) upstream.Upstream {
+func (b *Budget) Of(up upstream.Upstream, origin, token string) Queue {
 	sum := sha256.Sum256([]byte(token)) // no token is ever a key
-	return queued{up, b, origin, hex.EncodeToString(sum[:12])}
+	return Queue{up, b, origin, hex.EncodeToString(sum[:12])}
 }
 
-type queued struct {
-	upstream.Upstream
+// Queue lets the calls of one token go.
+type Queue struct {
+	up            upstream.Upstream
 	b             *Budget
 	origin, token string
 }
 
-func (q queued) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) {
+// Do makes the call when it is its turn: at once in a turn that ctx carries.
+func (q Queue) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) {
 	w := q.b.wish(ctx, c)
 	for {
-		g, err := q.b.acquire(ctx, q.key(c), w)
+		g, err := q.reserved(ctx, c), error(nil)
+		if g == nil {
+			g, err = q.b.acquire(ctx, q.key(c), w)
+		}
 		if full, ok := isTooLong(err); ok {
 			q.b.turned.WithLabelValues(string(w.priority)).Inc()
 			return refuse(full), nil
@@ -79,20 +85,20 @@ func (q queued) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error
 }
 
 // send makes the call and says what became of it.
-func (q queued) send(ctx context.Context, c upstream.Call, g *grant) (answer upstream.Answer, outcome string, err error) {
+func (q Queue) send(ctx context.Context, c upstream.Call, g *grant) (answer upstream.Answer, outcome string, err error) {
 	outcome = lost // also if Do panics
 	defer func() { g.finish(outcome) }()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(httptrace.WroteRequestInfo) { g.sent() },
 	})
-	answer, err = q.Upstream.Do(ctx, c)
+	answer, err = q.up.Do(ctx, c)
 	outcome = outcomeOf(answer, err)
 	return answer, outcome, err
 }
 
 // wish is what the call asks of the budget.
 func (b *Budget) wish(ctx context.Context, c upstream.Call) wish {
-	p := priorityOf(c)
+	p := PriorityOf(c)
 	weight := 1.0
 	if own, ok := b.opts.Weights[c.Caller.Tenant]; ok {
 		weight = own
@@ -106,7 +112,7 @@ func (b *Budget) wish(ctx context.Context, c upstream.Call) wish {
 
 // key is the queue of the call. The calls of a token that are for no base share one,
 // at a base's rate: they are few, and Airtable does not say what they may cost.
-func (q queued) key(c upstream.Call) laneKey {
+func (q Queue) key(c upstream.Call) laneKey {
 	base := c.Base
 	if base == "" {
 		base = "account:" + q.token

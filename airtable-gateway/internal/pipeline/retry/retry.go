@@ -3,12 +3,13 @@
 //	what came back            repeated
 //	nothing was sent          whatever the call is
 //	502, 503                  whatever the call is: Airtable documents both as not executed
-//	500, no answer            reads; PATCH and PUT by record id; DELETE of one record
+//	500, no answer            reads; PATCH and PUT by record id; DELETE of one record; keyed upserts
 //	anything else             never
 //
 // A create whose request may have left is never repeated: Airtable has no key to tell
-// the second from the first. Nor is an upsert, nor a DELETE of several records, where
-// the answer to the second try would hide what became of the first.
+// the second from the first. Nor is an upsert, unless it is keyed (package marker makes
+// such ones of creates), nor a DELETE of several records, where the answer to the second
+// try would hide what became of the first.
 package retry
 
 import (
@@ -58,7 +59,7 @@ type patient struct {
 }
 
 func (p patient) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) {
-	mayBeDone := false // an earlier try may have been executed
+	mayBeDone := c.MayBeDone // an earlier try may have been executed
 	for ; ; c.Attempt++ {
 		answer, err := p.Upstream.Do(ctx, c)
 		if mayBeDone && err == nil && gone(c, answer) {
@@ -111,7 +112,7 @@ func Idempotent(c upstream.Call) bool {
 	case c.Op == upstream.DeleteRecords:
 		return c.Record != ""
 	case c.Op == upstream.UpdateRecords && c.Record == "":
-		return !upserts(c.Body)
+		return c.Keyed || !upserts(c.Body)
 	case c.Op == upstream.UpdateRecords, c.Op == upstream.UpdateTable, c.Op == upstream.UpdateField, c.Op == upstream.UpdateComment:
 		return true
 	}
