@@ -11,7 +11,9 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/config"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
@@ -61,8 +63,13 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	spent := ledger.New(usage, a.Log, a.Metrics, time.Now)
 	a.Go("airtable ledger", spent.Run)
 	store := local.New(pool, local.Options{Now: time.Now})
+	told := announce.New(repository.NewJournal(pool), a.Log, a.Metrics, time.Now)
+	a.Go("airtable announcer", told.Run)
+	batches := coalesce.New(ctx, coalesce.Options{Log: a.Log, Metrics: a.Metrics, Wait: cfg.QueueWait})
+	a.Go("airtable coalescer", batches.Run)
 	upstreams := services.NewUpstreams(services.Parts{
-		Local: store, Airtable: client, Budget: limits, Ledger: spent, Box: box, Allowed: allowed, Metrics: a.Metrics,
+		Local: store, Airtable: client, Budget: limits, Ledger: spent,
+		Coalesce: batches, Announce: told, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})

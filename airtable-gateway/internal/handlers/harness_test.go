@@ -21,7 +21,9 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
@@ -122,7 +124,9 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	f.ledger = spent
 	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var loops sync.WaitGroup
-	for _, run := range []func(context.Context) error{limits.Run, spent.Run} {
+	told := announce.New(repository.NewJournal(f.pool), log, f.metrics, time.Now)
+	batches := coalesce.New(t.Context(), coalesce.Options{Log: log, Metrics: f.metrics, Wait: time.Minute})
+	for _, run := range []func(context.Context) error{limits.Run, spent.Run, told.Run, batches.Run} {
 		loops.Go(func() {
 			if err := run(running); err != nil {
 				t.Error(err)
@@ -130,7 +134,8 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 		})
 	}
 	upstreams := services.NewUpstreams(services.Parts{
-		Local: store, Airtable: client, Budget: limits, Ledger: spent, Box: box, Allowed: origins, Metrics: f.metrics,
+		Local: store, Airtable: client, Budget: limits, Ledger: spent,
+		Coalesce: batches, Announce: told, Box: box, Allowed: origins, Metrics: f.metrics,
 	})
 	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)
 	handlers.Register(f.api, handlers.Deps{

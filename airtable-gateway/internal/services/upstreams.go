@@ -2,6 +2,8 @@ package services
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,8 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/marker"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/retry"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
@@ -24,6 +29,8 @@ type Parts struct {
 	Airtable *airtable.Client
 	Budget   *budget.Budget
 	Ledger   *ledger.Ledger
+	Coalesce *coalesce.Coalescer
+	Announce *announce.Announcer
 	Box      *seal.Box
 	Allowed  models.AllowedURLs
 	Metrics  prometheus.Registerer
@@ -68,21 +75,56 @@ func (u *Upstreams) Of(c models.Connection) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token of connection %s: %w", c.ID, err)
 	}
-	return u.At(c.ID, c.APIURL, string(token))
+	return u.pipeline(c, string(token))
+}
+
+// pipeline is what stands before an Airtable account. Writes are coalesced before
+// anything else: a batch is announced, marked and repeated as one. Events are told of
+// what repeating made certain, so the announcer stands before the retrier, and before
+// the markers, under which a create is no create any more.
+func (u *Upstreams) pipeline(c models.Connection, token string) (upstream.Upstream, error) {
+	queue, err := u.queue(c.ID, c.APIURL, token)
+	if err != nil {
+		return nil, err
+	}
+	account := accountKey(c, token)
+	up := u.retrier.Of(queue)
+	up = marker.Of(up)
+	up = u.Announce.Of(up, announce.Account{Key: account, BeforeImages: c.Settings.BeforeImages})
+	return u.Coalesce.Of(up, coalesce.Account{
+		Key: account, Turns: queue,
+		Table: func(base, idOrName string) string { return u.Announce.Table(account, base, idOrName) },
+		Saved: func(call upstream.Call) { u.Ledger.Saved(c.ID, call, ledger.Coalescing, 1) },
+	}), nil
+}
+
+// accountKey tells the tokens and the settings of a connection apart: calls under
+// different ones share nothing.
+func accountKey(c models.Connection, token string) string {
+	sum := sha256.Sum256([]byte(c.APIURL + "\x00" + token))
+	return c.ID.String() + "/" + hex.EncodeToString(sum[:12]) + "/" + strconv.FormatBool(c.Settings.BeforeImages)
 }
 
 // At returns the Airtable account of the token at the address, which must be
 // allowed. Each try of a call waits for the budget, and each that leaves is in the
 // ledger of the connection.
 func (u *Upstreams) At(connection models.ConnectionID, address, token string) (upstream.Upstream, error) {
+	queue, err := u.queue(connection, address, token)
+	if err != nil {
+		return nil, err
+	}
+	return u.retrier.Of(queue), nil
+}
+
+// queue makes single tries.
+func (u *Upstreams) queue(connection models.ConnectionID, address, token string) (budget.Queue, error) {
 	origin, ok := u.Allowed.Admit(address)
 	if !ok {
-		return nil, errNotAllowed
+		return budget.Queue{}, errNotAllowed
 	}
 	var up upstream.Upstream = measured{u.Airtable.At(origin, token), models.AirtableConnection, u}
 	up = u.Ledger.Of(up, connection)
-	up = u.Budget.Of(up, origin, token)
-	return u.retrier.Of(up), nil
+	return u.Budget.Of(up, origin, token), nil
 }
 
 // measured counts the calls of an upstream.

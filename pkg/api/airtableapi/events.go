@@ -25,6 +25,12 @@ var (
 //
 // A link is a cell of both records: linking A to B is an update of B too, in the
 // mirror field. Computed cells are not listed.
+//
+// Of a write that passed to an Airtable account less may be known. Its mirror fields
+// are not told. OldCellsUnknown says that OldCells is empty for want of knowledge;
+// ChangedFieldIDs are then the fields that were written. NewCellsUnknown says the same of
+// NewCells, and that ChangedFieldIDs is incomplete; TableID is then what the call named the
+// table by. The version rises with the writes that pass through one process.
 type RecordChanged struct {
 	BaseID          string                     `json:"base_id"`
 	TableID         string                     `json:"table_id"`
@@ -33,4 +39,6 @@ type RecordChanged struct {
 	OldCells        map[string]json.RawMessage `json:"old_cells"`
 	NewCells        map[string]json.RawMessage `json:"new_cells"`
 	ActorID         string                     `json:"actor_id,omitempty"` // the user; empty for the system
+	OldCellsUnknown bool                       `json:"old_cells_unknown,omitempty"`
+	NewCellsUnknown bool                       `json:"new_cells_unknown,omitempty"`
 }
