@@ -40,7 +40,7 @@ func emulatorBinary(t *testing.T) string {
 			return
 		}
 		built.path = filepath.Join(dir, "airtable-emulator")
-		build := exec.Command("go", "build", "-race", "-o", built.path, "./cmd/airtable-emulator") //nolint:noctx // it serves every test, not this one alone
+		build := exec.Command("go", "build", "-race", "-o", built.path, "./cmd/airtable-emulator")
 		build.Dir = filepath.Join(top(t), "airtable-gateway")
 		var out []byte
 		out, built.err = build.CombinedOutput()
