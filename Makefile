@@ -52,10 +52,13 @@ $(BIN)/golangci-lint: .ci/tools/go.mod
 bench-gateway: ## CPU per proxied request beside nginx and the plain ReverseProxy
 	./api-gateway/bench/bench.sh
 
+bench-airtable: clients ## what the gateway makes of Airtable's limit, against its targets; some five minutes
+	go run ./airtable-gateway/bench
+
 newservice: ## make a service: make newservice NAME=quota-service PORT=8021
 	go run ./pkg/cmd/newservice $(NAME) $(PORT)
 
 clean: ## remove what was built (.run, the data, stays)
 	rm -rf $(BIN)
 
-.PHONY: help up down build test clients lint modules bench-gateway newservice clean
+.PHONY: help up down build test clients lint modules bench-gateway bench-airtable newservice clean

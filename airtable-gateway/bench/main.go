@@ -62,7 +62,7 @@ func (s setting) run(ctx context.Context, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, w.close()) }()
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *world, *report) error

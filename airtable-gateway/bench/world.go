@@ -52,7 +52,7 @@ func (s setting) open(ctx context.Context) (w *world, err error) {
 	w = &world{dir: dir, account: accountToken}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, w.close())
 		}
 	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, errors.New("the start took too long"))
@@ -183,7 +183,7 @@ func (w *world) connect(ctx context.Context) error {
 }
 
 // close stops what was started and removes its files.
-func (w *world) close(ctx context.Context) error {
+func (w *world) close() error {
 	var errs []error
 	for _, cmd := range []*exec.Cmd{w.fleet, w.emulator} {
 		if cmd == nil {

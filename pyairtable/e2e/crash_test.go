@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -38,17 +39,18 @@ type install struct {
 	users       string   // URL of user-service's database
 }
 
-func newInstall(t *testing.T) *install {
+// newInstall is an install with the variables beside its own, on the tests' servers
+// unless they name others.
+func newInstall(t *testing.T, more map[string]string) *install {
 	t.Helper()
-	in := &install{binary: filepath.Join(t.TempDir(), "pyairtable"), dir: t.TempDir()}
-	build := exec.CommandContext(t.Context(), "go", "build", "-race", "-o", in.binary, "./cmd/pyairtable")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	in := &install{binary: program(t, "pyairtable/cmd/pyairtable"), dir: t.TempDir()}
 	vars := map[string]string{
-		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": "a secret of tests, 32 bytes or more", "REDIS_URL": redistest.URL(t),
+		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": "a secret of tests, 32 bytes or more", "REDIS_URL": "",
 		"API_GATEWAY_RATE_LIMIT": "100000/1s", "API_GATEWAY_RATE_LIMIT_AUTH": "100000/1s", "AUTH_SERVICE_BCRYPT_COST": "4",
+	}
+	maps.Copy(vars, more)
+	if vars["REDIS_URL"] == "" {
+		vars["REDIS_URL"] = redistest.URL(t)
 	}
 	for _, s := range catalog.Services {
 		address := freeAddress(t)
@@ -57,8 +59,8 @@ func newInstall(t *testing.T) *install {
 		if s.Name == catalog.Gateway.Name {
 			in.gateway = "http://" + address
 		}
-		if s.Database != "" {
-			vars[config.Prefix(s.Name)+"DATABASE_URL"] = pgtest.URL(t, s.Name, nil)
+		if key := config.Prefix(s.Name) + "DATABASE_URL"; s.Database != "" && vars[key] == "" {
+			vars[key] = pgtest.URL(t, s.Name, nil)
 		}
 	}
 	in.users = vars["USER_SERVICE_DATABASE_URL"]
@@ -100,7 +102,7 @@ func (in *install) up(t *testing.T) *exec.Cmd {
 // was acknowledged exists after the restart, and has exactly one profile.
 func TestKill9_NoAcknowledgedUserIsLost(t *testing.T) {
 	t.Parallel()
-	in := newInstall(t)
+	in := newInstall(t, nil)
 	acknowledged := map[string]string{} // id by email
 	for round := range 3 {
 		cmd := in.up(t)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -24,39 +25,48 @@ const accountToken = "patEmulatorAccount.0"
 // emulator is an Airtable in a process and a database of its own.
 type emulator struct{ url string }
 
-var built struct {
-	once sync.Once
-	path string
-	out  string
-	err  error
-}
+// programs are built once for all tests of this process.
+var programs = struct {
+	sync.Mutex
+	dir string
+	err map[string]error
+}{err: map[string]error{}}
 
-// emulatorBinary builds airtable-emulator once for all tests of this process.
-func emulatorBinary(t *testing.T) string {
+// program builds the main package at path, from the repository's top, and returns
+// where its binary is.
+func program(t *testing.T, path string) string {
 	t.Helper()
-	built.once.Do(func() {
-		var dir string
-		if dir, built.err = os.MkdirTemp("", "airtable-emulator"); built.err != nil {
-			return
+	programs.Lock()
+	defer programs.Unlock()
+	if programs.dir == "" {
+		dir, err := os.MkdirTemp("", "pyairtable-e2e")
+		if err != nil {
+			t.Fatal(err)
 		}
-		built.path = filepath.Join(dir, "airtable-emulator")
-		build := exec.Command("go", "build", "-race", "-o", built.path, "./cmd/airtable-emulator")
-		build.Dir = filepath.Join(top(t), "airtable-gateway")
-		var out []byte
-		out, built.err = build.CombinedOutput()
-		built.out = string(out)
-	})
-	if built.err != nil {
-		t.Fatalf("build the emulator: %v\n%s", built.err, built.out)
+		programs.dir = dir
 	}
-	return built.path
+	binary := filepath.Join(programs.dir, filepath.Base(path))
+	err, known := programs.err[path]
+	if !known {
+		build := exec.Command("go", "build", "-race", "-o", binary, "./"+path)
+		build.Dir = top(t)
+		var out []byte
+		if out, err = build.CombinedOutput(); err != nil {
+			err = fmt.Errorf("build %s: %w\n%s", path, err, out)
+		}
+		programs.err[path] = err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
 }
 
-// TestMain removes what emulatorBinary left.
+// TestMain removes what program left.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.path != "" {
-		_ = os.RemoveAll(filepath.Dir(built.path))
+	if programs.dir != "" {
+		_ = os.RemoveAll(programs.dir)
 	}
 	os.Exit(code)
 }
@@ -65,7 +75,7 @@ func TestMain(m *testing.M) {
 func startEmulator(t *testing.T, flags ...string) *emulator {
 	t.Helper()
 	flags = append([]string{"-addr", "127.0.0.1:0", "-database-url", pgtest.URL(t, airtableapi.Service.Name, nil)}, flags...)
-	cmd := exec.CommandContext(t.Context(), emulatorBinary(t), flags...)
+	cmd := exec.CommandContext(t.Context(), program(t, "airtable-gateway/cmd/airtable-emulator"), flags...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var errors strings.Builder
 	cmd.Stderr = &errors
