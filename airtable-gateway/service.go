@@ -20,6 +20,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 )
 
@@ -77,8 +78,16 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		return err
 	}
 	connections := services.NewConnections(repository.NewConnections(pool), upstreams, time.Now)
+	directory := repository.NewDirectory(pool, time.Now)
+	consumer, err := a.Consumer(ctx)
+	if err != nil {
+		return err
+	}
+	handlers.Listen(consumer, directory)
+	people := services.NewPeople(directory, services.Users{Client: a.Client(userapi.Service)}, a.Log)
+	a.Go("airtable people", people.Run)
 	handlers.Register(a.API, handlers.Deps{
-		Gateway:     services.NewGateway(connections, upstreams),
+		Gateway:     services.NewGateway(connections, upstreams, people),
 		Connections: connections,
 		Demo:        services.NewDemo(connections, store),
 		Views:       services.NewViews(connections, store),

@@ -444,6 +444,39 @@ func TestDelete_ErasesAndStaysDeleted(t *testing.T) {
 	}
 }
 
+func TestLookUp_TellsServicesWhoSomebodyIsAndWhoIsGone(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob, unknown := w.newcomer(tenant, "owner"), w.newcomer(tenant, "owner"), id.New[id.User]()
+	repo := repository.New(w.pool, time.Now)
+	for who, name := range map[*person]string{ada: "Ada", bob: "Bob"} {
+		if err := w.apply(repo, registered(t.Context(), who, name+"@example.com", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := code(ops["deleteUser"](t.Context(), bob, bob.id.String())); got != "" {
+		t.Fatal(got)
+	}
+	service := w.as(authtest.Service("airtable-gateway"))
+	got := must(w, func() (userapi.UserCards, error) {
+		return rpc.Call(t.Context(), service.Client, userapi.LookUpUsers, userapi.UserIDs{IDs: []string{ada.id.String(), bob.id.String(), unknown.String()}})
+	})
+	slices.SortFunc(got.Items, func(a, b userapi.UserCard) int { return strings.Compare(b.Name, a.Name) })
+	want := []userapi.UserCard{
+		{ID: ada.id.String(), Email: "Ada@example.com", Name: "Ada", Version: 1},
+		{ID: bob.id.String(), Version: 2, Deleted: true},
+	}
+	if diff := cmp.Diff(want, got.Items); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range [][]string{{}, {"nobody"}, make([]string, 101)} {
+		if _, err := rpc.Call(t.Context(), service.Client, userapi.LookUpUsers, userapi.UserIDs{IDs: bad}); code(err) == "" {
+			t.Errorf("%d ids %q were looked up", len(bad), bad[:min(len(bad), 1)])
+		}
+	}
+}
+
 func TestDelete_BeforeTheProfileExists(t *testing.T) {
 	t.Parallel()
 	w := start(t)

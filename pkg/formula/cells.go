@@ -12,7 +12,8 @@ func FieldType(airtable string) (Type, bool) {
 	switch airtable {
 	case "singleLineText", "multilineText", "richText", "email", "url", "phoneNumber", "singleSelect",
 		"multipleSelects", "multipleRecordLinks", "multipleAttachments", "singleCollaborator",
-		"multipleCollaborators", "barcode", "createdBy", "lastModifiedBy", "aiText", "button", "externalSyncSource":
+		"multipleCollaborators", "barcode", "createdBy", "lastModifiedBy", "aiText", "button", "externalSyncSource",
+		"manualSort":
 		return Type{Kind: KindText}, true
 	case "number", "currency", "percent", "duration", "rating", "count", "autoNumber":
 		return Type{Kind: KindNumber}, true

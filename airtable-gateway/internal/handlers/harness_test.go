@@ -30,6 +30,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/apptest"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
@@ -59,6 +60,10 @@ type fleet struct {
 	key     ed25519.PrivateKey
 	now     *clock
 	ledger  *ledger.Ledger
+
+	directory *repository.Directory
+	people    *services.People
+	users     *userService
 }
 
 // clock stands still until it is moved.
@@ -138,8 +143,10 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 		Coalesce: batches, Announce: told, Box: box, Allowed: origins, Metrics: f.metrics,
 	})
 	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)
+	f.directory, f.users = repository.NewDirectory(f.pool, f.now.Now), &userService{cards: map[id.UserID]userapi.UserCard{}}
+	f.people = services.NewPeople(f.directory, f.users, log)
 	handlers.Register(f.api, handlers.Deps{
-		Gateway: services.NewGateway(connections, upstreams), Connections: connections,
+		Gateway: services.NewGateway(connections, upstreams, f.people), Connections: connections,
 		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), APIURL: airtable.DefaultURL,
 	})
 	server := httptest.NewServer(engine)

@@ -69,7 +69,9 @@ func TestWrite_EveryType(t *testing.T) {
 		{models.SingleLineText, "", lines{{`"x"`, `"x"`, "x"}, {`""`, "", ""}, {`null`, "", ""}, {`[]`, "", ""}, {`5`, bad, ""}, {`true`, bad, ""}, {`{}`, bad, ""}, {`"a\u0000b"`, `"ab"`, "ab"}, {`"\u0000"`, "", ""}},
 			lines{{`5.0`, `"5"`, "5"}, {`true`, `"true"`, "true"}, {`{"a":1}`, bad, ""}, {`[1]`, bad, ""}}},
 		{models.MultilineText, "", lines{{`"x\ny"`, `"x\ny"`, "x\ny"}}, lines{{`1e3`, `"1000"`, "1000"}}},
-		{models.RichText, "", lines{{`"**x**"`, `"**x**"`, "**x**"}}, nil},
+		{models.RichText, "", lines{
+			{`"**x**"`, `"**x**\n"`, "**x**\n"}, {`"* a\n  * b\n*c*\n"`, `"- a\n  - b\n*c*\n"`, "- a\n  - b\n*c*\n"},
+		}, nil},
 		{models.Email, "", lines{{`"not checked"`, `"not checked"`, "not checked"}, {`1`, bad, ""}}, nil},
 		{models.URL, "", lines{{`"x"`, `"x"`, "x"}}, nil},
 		{models.PhoneNumber, "", lines{{`"+1"`, `"+1"`, "+1"}}, lines{{`123`, `"123"`, "123"}}},
@@ -89,6 +91,17 @@ func TestWrite_EveryType(t *testing.T) {
 		{models.SingleSelect, choices, lines{{`"a"`, `"a"`, "a"}, {`" B b "`, `"B b"`, "B b"}, {`"A"`, noChoice, ""}, {`""`, "", ""}, {`5`, bad, ""}, {`["a"]`, bad, ""}}, lines{{`"c"`, want, ""}, {`5`, want, ""}, {`{}`, bad, ""}}},
 		{models.MultipleSelects, choices, lines{{`["B b","a","B b"]`, `["B b","a"]`, "B b, a"}, {`["c"]`, noChoice, ""}, {`"a"`, bad, ""}, {`[5]`, bad, ""}, {`[""]`, bad, ""}, {`[]`, "", ""}}, lines{{`"a"`, `["a"]`, "a"}, {`"a, B b"`, want, ""}, {`["a","c"]`, want, ""}}},
 		{models.MultipleRecordLinks, links, lines{{`["recB","recA","recB"]`, `["recB","recA"]`, "Bob, Ann"}, {`[{"id":"recA"}]`, `["recA"]`, "Ann"}, {`"recA"`, bad, ""}, {`["Ann"]`, badID, ""}, {`[7]`, bad, ""}, {`[{"id":7}]`, bad, ""}, {`null`, "", ""}}, nil},
+		{models.Barcode, "", lines{
+			{`{"text":"4006381333931","type":"ean13"}`, `{"text":"4006381333931","type":"ean13"}`, "4006381333931"}, {`{"text":"x","type":null}`, `{"text":"x"}`, "x"},
+			{`{"text":""}`, "", ""}, {`{}`, bad, ""}, {`"x"`, bad, ""}, {`{"text":5}`, bad, ""}, {`{"text":"x","type":5}`, bad, ""}, {`{"text":"x","colour":"red"}`, bad, ""},
+		}, lines{{`"x"`, `{"text":"x"}`, "x"}, {`12`, `{"text":"12"}`, "12"}, {`["x"]`, bad, ""}}},
+		{models.SingleCollaborator, "", lines{{`5`, bad, ""}, {`"Ann"`, bad, ""}, {`{}`, bad, ""}, {`{"id":"recA"}`, bad, ""}, {`{"id":7,"email":7}`, bad, ""}, {`["usrA"]`, bad, ""}, {`null`, "", ""}}, lines{{`5`, bad, ""}, {`"  "`, bad, ""}}},
+		{models.MultipleCollaborators, "", lines{{`"usrA"`, bad, ""}, {`{"id":"usrA"}`, bad, ""}, {`[5]`, bad, ""}, {`["Ann"]`, bad, ""}, {`[]`, "", ""}}, lines{{`[5]`, bad, ""}, {`[[]]`, bad, ""}}},
+		{models.CreatedBy, "", lines{{`{"id":"usrA"}`, bad, ""}}, nil},
+		{models.LastModifiedBy, "{}", lines{{`{"id":"usrA"}`, bad, ""}}, nil},
+		{models.Button, "", lines{{`{"label":"Open","url":null}`, bad, ""}}, nil},
+		{models.AIText, "", lines{{`{"state":"empty"}`, bad, ""}}, nil},
+		{models.ExternalSyncSource, choices, lines{{`"a"`, bad, ""}}, lines{{`"a"`, bad, ""}}},
 		{models.AutoNumber, "", lines{{`1`, bad, ""}}, nil},
 		{models.CreatedTime, "", lines{{`"2026-05-01"`, bad, ""}, {`null`, bad, ""}}, nil},
 	} {

@@ -43,6 +43,7 @@ type SortBy struct {
 type Output struct {
 	ByFieldID bool
 	AsText    bool // cellFormat=string
+	Comments  bool // recordMetadata: how many comments each record has
 	Zone      *time.Location
 	Locale    string
 }
@@ -82,7 +83,6 @@ func ParseList(rawQuery string, body []byte) (ListParams, error) {
 	p.Offset, p.View, p.Formula = r.text("offset"), r.text("view"), r.text("filterByFormula")
 	p.Fields = r.texts("fields")
 	p.Sort = r.sort()
-	r.texts("recordMetadata")
 	p.Output = r.output()
 	return p, r.err
 }
@@ -319,6 +319,12 @@ func (r *paramReader) output() Output {
 		} else {
 			o.Zone = named
 		}
+	}
+	for _, name := range r.texts("recordMetadata") {
+		if name != "commentCount" {
+			r.bad()
+		}
+		o.Comments = true
 	}
 	if o.AsText && (zone == "" || o.Locale == "") && r.err == nil {
 		r.err = ErrStringFormat

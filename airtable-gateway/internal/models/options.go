@@ -28,6 +28,8 @@ type Options struct {
 	Via            FieldID   // the link field that a rollup, lookup or count follows
 	Target         FieldID   // the field of the linked table that a rollup or lookup takes
 	Result         *Result   // how a derived field shows its values; nil: as the store finds
+	Referenced     []FieldID // that a field of changes, or generated text, looks at
+	Prompt         []PromptPart
 
 	zone *time.Location // of TimeZone, where that names one
 }
@@ -36,6 +38,12 @@ type Choice struct {
 	ID    ChoiceID
 	Name  string
 	Color string
+}
+
+// PromptPart is a piece of a prompt: a text, or what a field holds.
+type PromptPart struct {
+	Text  string
+	Field FieldID
 }
 
 // maxChoices is Airtable's limit of choices in a field.

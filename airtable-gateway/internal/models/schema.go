@@ -3,6 +3,8 @@ package models
 import (
 	"strings"
 	"time"
+
+	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
 // Base is a base with its whole schema. A loaded Base is shared by many callers
@@ -50,8 +52,14 @@ type Record struct {
 	Links      map[FieldID][]RecordID
 	Computed   map[FieldID]Computed // of derived fields, where they were asked for
 	CreatedAt  time.Time
+	CreatedBy  id.UserID
 	ModifiedAt time.Time // zero: never since its creation
+	ModifiedBy id.UserID
+	Touched    map[FieldID]Touch // by field that was changed since the record's creation
 	Version    int64
+
+	Comments int     // how many there are, if they were counted
+	People   *People // whom the record names, as far as they were looked up
 }
 
 // Index prepares the look-ups by id and by name. Whoever builds a Base calls it

@@ -121,6 +121,9 @@ func fieldSpec(in map[string]any) (FieldSpec, error) {
 	if r.err != nil || !ok && in["options"] != nil || spec.Type == "" {
 		return FieldSpec{}, ErrInvalidRequest
 	}
+	if spec.Type.Supported() && !spec.Type.Creatable() {
+		return FieldSpec{}, UnsupportedType(spec.Type)
+	}
 	if err := refuseDecided(spec, options); err != nil {
 		return FieldSpec{}, err
 	}
@@ -217,6 +220,11 @@ func (d *Draft) AddTables(specs []TableSpec) error {
 			return BadRequest("Field type %s cannot be the type of a primary field.", table.Fields[0].Type)
 		}
 		table.Primary = table.Fields[0].ID
+		for _, f := range table.Fields {
+			if err := d.checkReferenced(table, f); err != nil {
+				return err
+			}
+		}
 	}
 	return d.complete()
 }
@@ -227,6 +235,9 @@ func (d *Draft) AddField(table *Table, spec FieldSpec) (*Field, error) {
 		return nil, err
 	}
 	f := table.Fields[len(table.Fields)-1]
+	if err := d.checkReferenced(table, f); err != nil {
+		return nil, err
+	}
 	return f, d.complete()
 }
 

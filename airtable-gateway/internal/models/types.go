@@ -10,9 +10,10 @@ import (
 //
 // Stored forms of cells: text, date ("2006-01-02") and dateTime
 // ("2006-01-02T15:04:05.000Z") as string; numbers as float64; checkbox as true;
-// singleSelect as its choice's id, multipleSelects as a list of them. Links are
-// not cells but edges. Formulas, rollups, lookups and counts are not stored: they
-// are computed when they are read. An empty cell is absent.
+// singleSelect as its choice's id, multipleSelects as a list of them; a
+// collaborator as his id, several as a list; barcode, button and aiText as the
+// object that is shown. Links are not cells but edges. Formulas, rollups, lookups and
+// counts are not stored: they are computed when they are read. An empty cell is absent.
 type FieldType string
 
 const (
@@ -40,31 +41,44 @@ const (
 	Rollup              FieldType = "rollup"
 	Lookup              FieldType = "multipleLookupValues"
 	Count               FieldType = "count"
+
+	SingleCollaborator    FieldType = "singleCollaborator"
+	MultipleCollaborators FieldType = "multipleCollaborators"
+	CreatedBy             FieldType = "createdBy"
+	LastModifiedBy        FieldType = "lastModifiedBy"
+	Barcode               FieldType = "barcode"
+	Button                FieldType = "button"
+	AIText                FieldType = "aiText"
+	ExternalSyncSource    FieldType = "externalSyncSource"
+	ManualSort            FieldType = "manualSort"
 )
 
 // unsupported are Airtable's types that the store does not offer: asking for one
 // is answered differently from asking for a word that is no type at all.
 var unsupported = map[FieldType]bool{
-	"multipleAttachments": true, "singleCollaborator": true, "multipleCollaborators": true, "barcode": true,
-	"aiText":    true,
-	"createdBy": true, "lastModifiedBy": true, "button": true, "externalSyncSource": true, "manualSort": true,
+	"multipleAttachments": true,
 }
 
 // Order says how values of a type are compared when records are sorted.
 type Order int
 
 const (
-	ByText     Order = iota // natural order, letter case ignored
-	ByNumber                // as numbers
-	ByBool                  // unchecked before checked
-	ByISO                   // byte order, which is time order for dates in stored form
-	ByChoice                // the choices' order in the field
-	ByChoices               // the same, for lists
-	ByLinks                 // the text of the linked records' primary fields
-	ByCounter               // the record's number
-	ByCreated               // the time of creation
-	ByModified              // the time of the last change
-	ByValue                 // the value that is computed when it is read
+	ByText       Order = iota // natural order, letter case ignored
+	ByNumber                  // as numbers
+	ByBool                    // unchecked before checked
+	ByISO                     // byte order, which is time order for dates in stored form
+	ByChoice                  // the choices' order in the field
+	ByChoices                 // the same, for lists
+	ByLinks                   // the text of the linked records' primary fields
+	ByCounter                 // the record's number
+	ByCreated                 // the time of creation
+	ByModified                // the time of the last change
+	ByPerson                  // what the person is called
+	ByPeople                  // what the people are called
+	ByCreator                 // what the record's creator is called
+	ByModifier                // what who changed the record last is called
+	ByObjectText              // the text in the cell's object
+	ByValue                   // the value that is computed when it is read
 )
 
 // Written is what a client's value means to a field: a stored value, or edges,
@@ -72,6 +86,7 @@ const (
 type Written struct {
 	Value      any
 	Links      []LinkRef
+	People     []PersonRef
 	NewChoices []string
 }
 
@@ -92,6 +107,7 @@ type behaviour struct {
 	computed  bool // written by the store alone
 	primary   bool // may be a table's first field
 	mergeable bool // may stand in fieldsToMergeOn
+	imported  bool // an import alone makes such fields and fills them; computed to others
 	order     Order
 
 	// options reads the type's options, in Airtable's form; nil: it has none.
@@ -114,7 +130,7 @@ func typeTable() map[FieldType]behaviour {
 	return map[FieldType]behaviour{
 		SingleLineText: text,
 		MultilineText:  text,
-		RichText:       plain,
+		RichText:       {primary: true, write: writeRichText},
 		Email:          plain,
 		URL:            plain,
 		PhoneNumber:    plain,
@@ -143,7 +159,7 @@ func typeTable() map[FieldType]behaviour {
 		CreatedTime: {computed: true, order: ByCreated,
 			options: readResult, wire: wireResult, read: readCreated, text: textResult},
 		LastModifiedTime: {computed: true, order: ByModified,
-			options: readResult, wire: wireResult, read: readModified, text: textResult},
+			options: readModifiedTime, wire: wireModifiedTime, read: readModified, text: textResult},
 		AutoNumber: {primary: true, computed: true, order: ByCounter,
 			read: readAutoNumber, text: textPlainNumber},
 		Formula: {primary: true, computed: true, order: ByValue,
@@ -154,6 +170,18 @@ func typeTable() map[FieldType]behaviour {
 			options: readLookup, wire: wireLookup, read: readComputed},
 		Count: {computed: true, order: ByValue,
 			options: readCount, wire: wireCount, read: readComputed},
+		SingleCollaborator:    {order: ByPerson, write: writePerson, read: readPerson, text: textPerson},
+		MultipleCollaborators: {order: ByPeople, write: writePeople, read: readPeople, text: textPeople},
+		CreatedBy:             {computed: true, order: ByCreator, read: readCreatedBy, text: textPerson},
+		LastModifiedBy: {computed: true, order: ByModifier,
+			options: readModifier, wire: wireModifier, read: readModifiedBy, text: textPerson},
+		Barcode: {primary: true, order: ByObjectText, write: writeBarcode, text: textBarcode},
+		Button:  {computed: true, imported: true, write: writeButton, text: textButton},
+		AIText: {computed: true, imported: true,
+			options: readPrompt, wire: wirePrompt, write: writeAIText, text: textAI},
+		ExternalSyncSource: {computed: true, imported: true, order: ByChoice,
+			options: readChoices, wire: wireChoices, write: writeChoice, read: readChoiceName},
+		ManualSort: {computed: true, imported: true, write: writeText},
 	}
 }
 
@@ -162,6 +190,9 @@ func (t FieldType) Supported() bool { _, ok := behaviours[t]; return ok }
 
 // Known reports whether Airtable has the type.
 func (t FieldType) Known() bool { return t.Supported() || unsupported[t] }
+
+// Creatable reports whether a client may make such fields.
+func (t FieldType) Creatable() bool { return t.Supported() && !behaviours[t].imported }
 
 // Computed reports whether the store alone writes such fields.
 func (t FieldType) Computed() bool { return behaviours[t].computed }
@@ -180,14 +211,26 @@ func (t FieldType) Order() Order { return behaviours[t].order }
 // are read as people write them and unknown choices are asked for in NewChoices.
 // The error is an *Error.
 func (f *Field) Write(v any, typecast bool) (Written, error) {
-	b := behaviours[f.Type]
-	if b.computed {
+	if f.Type.Computed() {
 		return Written{}, ComputedField(f.Name)
 	}
+	return f.write(v, typecast)
+}
+
+// Import is Write for an import, which also brings what Airtable computes and the
+// store does not.
+func (f *Field) Import(v any, typecast bool) (Written, error) {
+	if !behaviours[f.Type].imported {
+		return f.Write(v, typecast)
+	}
+	return f.write(v, typecast)
+}
+
+func (f *Field) write(v any, typecast bool) (Written, error) {
 	if clears(v) {
 		return Written{}, nil
 	}
-	return b.write(f, v, typecast)
+	return behaviours[f.Type].write(f, v, typecast)
 }
 
 func clears(v any) bool {
@@ -203,10 +246,11 @@ func clears(v any) bool {
 }
 
 // Read returns the record's value in the field as Airtable shows it: string,
-// float64, int64, bool, or a list of strings; nil if the cell is empty. What derived
-// fields hold must have been computed (Record.Computed), and may also be a list of
-// these or Airtable's object for an error. It fails with ErrUnknownChoice when the
-// field is older than the record.
+// float64, int64, bool, a list of strings, an object (map[string]any) or a list of
+// them; nil if the cell is empty. People whom the record does not know are shown by
+// their ids. What derived fields hold must have been computed (Record.Computed), and
+// may also be a list of these or Airtable's object for an error. It fails with
+// ErrUnknownChoice when the field is older than the record.
 func (f *Field) Read(r *Record) (any, error) {
 	if read := behaviours[f.Type].read; read != nil {
 		return read(f, r)
@@ -234,10 +278,11 @@ func readAutoNumber(_ *Field, r *Record) (any, error) { return r.Number, nil }
 func readCreated(f *Field, r *Record) (any, error) { return f.result(r.CreatedAt), nil }
 
 func readModified(f *Field, r *Record) (any, error) {
-	if r.ModifiedAt.IsZero() {
+	at := r.lastTouch(f).At
+	if at.IsZero() {
 		return nil, nil
 	}
-	return f.result(r.ModifiedAt), nil
+	return f.result(at), nil
 }
 
 // result writes a computed time as the field shows it: a moment or a day.

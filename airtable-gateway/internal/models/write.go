@@ -148,13 +148,22 @@ func CheckFields(t *Table, items []RecordInput) error {
 
 // WriteCells reads the values of one item, in the table's field order.
 func WriteCells(t *Table, in map[string]any, typecast bool) ([]CellWrite, error) {
+	return readCells(t, in, typecast, (*Field).Write)
+}
+
+// ImportCells is WriteCells for an import.
+func ImportCells(t *Table, in map[string]any, typecast bool) ([]CellWrite, error) {
+	return readCells(t, in, typecast, (*Field).Import)
+}
+
+func readCells(t *Table, in map[string]any, typecast bool, write func(*Field, any, bool) (Written, error)) ([]CellWrite, error) {
 	writes := make(map[FieldID]CellWrite, len(in))
 	for _, key := range slices.Sorted(maps.Keys(in)) {
 		f := t.Field(key)
 		if f == nil {
 			return nil, UnknownField(key)
 		}
-		w, err := f.Write(in[key], typecast)
+		w, err := write(f, in[key], typecast)
 		if err != nil {
 			return nil, err
 		}

@@ -13,17 +13,28 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
-const recordColumns = `r.id, r.number, r.cells, r.version, r.created_at, r.modified_at`
+const recordColumns = `r.id, r.number, r.cells, r.version, r.created_at, r.created_by, r.modified_at, r.modified_by, r.touched`
 
 func scanRecord(row pgx.CollectableRow) (*models.Record, error) {
 	r := &models.Record{}
-	var cells []byte
+	var cells, touched []byte
 	var modified *time.Time
-	if err := row.Scan(&r.ID, &r.Number, &cells, &r.Version, &r.CreatedAt, &modified); err != nil {
+	var creator, modifier *id.UserID
+	if err := row.Scan(&r.ID, &r.Number, &cells, &r.Version, &r.CreatedAt, &creator, &modified, &modifier, &touched); err != nil {
 		return nil, err
+	}
+	if creator != nil {
+		r.CreatedBy = *creator
 	}
 	if modified != nil {
 		r.ModifiedAt = *modified
+	}
+	if modifier != nil {
+		r.ModifiedBy = *modifier
+	}
+	var err error
+	if r.Touched, err = readTouched(touched); err != nil {
+		return nil, fmt.Errorf("changes of %s: %w", r.ID, err)
 	}
 	if err := json.Unmarshal(cells, &r.Cells); err != nil {
 		return nil, fmt.Errorf("cells of %s: %w", r.ID, err)
@@ -171,14 +182,15 @@ func (t *Tx) UpdateRecords(ctx context.Context, tenant id.TenantID, table models
 		return nil
 	}
 	ids, cells, versions := make([]models.RecordID, len(recs)), make([]string, len(recs)), make([]int64, len(recs))
+	touched := make([]string, len(recs))
 	for i, r := range recs {
-		ids[i], cells[i], versions[i] = r.ID, string(models.Marshal(r.Cells)), r.Version
+		ids[i], cells[i], versions[i], touched[i] = r.ID, string(models.Marshal(r.Cells)), r.Version, string(writeTouched(r.Touched))
 	}
 	_, err := t.tx.Exec(ctx, `
-		UPDATE records r SET cells = u.cells::jsonb, version = u.version, modified_at = $6, modified_by = $7
-		FROM unnest($3::text[], $4::text[], $5::bigint[]) AS u (id, cells, version)
+		UPDATE records r SET cells = u.cells::jsonb, version = u.version, modified_at = $6, modified_by = $7, touched = u.touched::jsonb
+		FROM unnest($3::text[], $4::text[], $5::bigint[], $8::text[]) AS u (id, cells, version, touched)
 		WHERE r.tenant_id = $1 AND r.table_id = $2 AND r.id = u.id`,
-		tenant, table, ids, cells, versions, recs[0].ModifiedAt, by)
+		tenant, table, ids, cells, versions, recs[0].ModifiedAt, by, touched)
 	if err != nil {
 		return fmt.Errorf("update records: %w", err)
 	}

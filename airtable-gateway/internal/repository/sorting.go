@@ -116,7 +116,14 @@ func (q *sorter) key(f *models.Field) string {
 	case models.ByCreated:
 		return `r.created_at`
 	case models.ByModified:
+		if len(f.Options.Referenced) > 0 {
+			return `(` + q.lastTouch(f, `(t.touch ->> 0)::bigint`) + `)`
+		}
 		return `r.modified_at`
+	case models.ByPerson, models.ByPeople, models.ByCreator, models.ByModifier:
+		return q.people(f)
+	case models.ByObjectText:
+		return `(r.cells -> ` + q.arg(string(f.ID)) + ` ->> 'text') COLLATE natural_order`
 	}
 	return cell() + ` COLLATE natural_order`
 }
@@ -133,7 +140,11 @@ func (q *sorter) choices(f *models.Field) string {
 func (q *sorter) linkTitles(f *models.Field) string {
 	linked := q.base.Table(string(f.Options.LinkedTable))
 	title := `p.number::text`
-	if primary := linked.PrimaryField(); primary.Type != models.AutoNumber {
+	switch primary := linked.PrimaryField(); primary.Type {
+	case models.AutoNumber:
+	case models.Barcode:
+		title = `p.cells -> ` + q.arg(string(primary.ID)) + ` ->> 'text'`
+	default:
 		title = `p.cells ->> ` + q.arg(string(primary.ID))
 	}
 	return `(SELECT string_agg(` + title + `, ', ' ORDER BY l.position)

@@ -22,10 +22,11 @@ import (
 type Gateway struct {
 	connections *Connections
 	upstreams   *Upstreams
+	people      *People
 }
 
 // NewGateway returns a Gateway on the connections.
-func NewGateway(c *Connections, u *Upstreams) *Gateway { return &Gateway{c, u} }
+func NewGateway(c *Connections, u *Upstreams, p *People) *Gateway { return &Gateway{c, u, p} }
 
 // Do answers the call that v0.Parse read. Refusals of the upstream are answers.
 // The errors are errs.ErrUnauthenticated, airtableapi.ErrNotPermitted (a missing
@@ -37,9 +38,11 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 		return upstream.Answer{}, err
 	}
 	c.Caller = upstream.Caller{Tenant: who.TenantID, User: who.UserID}
+	g.people.Meet(ctx, who)
 	switch c.Op {
 	case upstream.Whoami:
-		return v0.OK(map[string]string{"id": models.UserIDOf(who.UserID)}), nil
+		owner, err := g.people.Whoami(ctx, who)
+		return v0.OK(owner), err
 	case upstream.ListBases:
 		return g.listBases(ctx, who, c)
 	case upstream.CreateBase:

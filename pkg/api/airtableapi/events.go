@@ -42,3 +42,26 @@ type RecordChanged struct {
 	OldCellsUnknown bool                       `json:"old_cells_unknown,omitempty"`
 	NewCellsUnknown bool                       `json:"new_cells_unknown,omitempty"`
 }
+
+// The events of comments. The subject is the comment's id. Comments that go with
+// their record are not told of one by one: the record's deletion tells it.
+var (
+	CommentCreated = events.Type[CommentChanged]{Name: "com.pyairtable.comment.created.v1", Source: eventSource, Stream: eventStream}
+	CommentUpdated = events.Type[CommentChanged]{Name: "com.pyairtable.comment.updated.v1", Source: eventSource, Stream: eventStream}
+	CommentDeleted = events.Type[CommentChanged]{Name: "com.pyairtable.comment.deleted.v1", Source: eventSource, Stream: eventStream}
+)
+
+// CommentChanged says what became of a comment in the base store. Its author, who
+// alone may change it, is who acted.
+type CommentChanged struct {
+	BaseID          string `json:"base_id"`
+	TableID         string `json:"table_id"`
+	RecordID        string `json:"record_id"`
+	CommentID       string `json:"comment_id"`
+	ParentCommentID string `json:"parent_comment_id,omitempty"`
+	AuthorID        string `json:"author_id"`
+	// Text is the comment as it is written, people as @[usr…]; empty once it is deleted.
+	Text string `json:"text,omitempty"`
+	// MentionedUserIDs are the users whom the text names.
+	MentionedUserIDs []string `json:"mentioned_user_ids"`
+}

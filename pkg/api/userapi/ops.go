@@ -66,6 +66,13 @@ var (
 	}
 )
 
+// For other services.
+var LookUpUsers = api.Op[UserIDs, UserCards]{
+	Name: "lookUpUsers", Method: http.MethodPost, Path: "/internal/v1/users/lookup",
+	Access: api.Internal, Summary: "Say who users are",
+	Description: "For a service that was told of a change and keeps names. Users whom the service has not heard of are left out; the erased are told of.",
+}
+
 // Service is user-service.
 var Service = api.Service{
 	Name: "user-service", Title: "Users", Port: 8002, Database: "pyairtable_users", Phase: 1,
@@ -73,5 +80,6 @@ var Service = api.Service{
 	Ops: []api.Spec{
 		GetMe.Spec(), ReplaceMe.Spec(), PatchMe.Spec(),
 		ListUsers.Spec(), GetUser.Spec(), ReplaceUser.Spec(), PatchUser.Spec(), DeleteUser.Spec(),
+		LookUpUsers.Spec(),
 	},
 }

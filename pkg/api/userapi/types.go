@@ -130,5 +130,25 @@ type UsersQuery struct {
 	Q string `query:"q" maxLength:"200" doc:"A part of the name or of the address, in any case."`
 }
 
+// UserIDs names users.
+type UserIDs struct {
+	IDs []string `json:"ids" minItems:"1" maxItems:"100" nullable:"false"`
+}
+
+// UserCard is what other services may keep of a user, until they hear of his
+// deletion.
+type UserCard struct {
+	ID      string `json:"id" format:"uuid"`
+	Email   string `json:"email,omitempty"`
+	Name    string `json:"name"`
+	Version int64  `json:"version" doc:"The profile's, as in its events."`
+	Deleted bool   `json:"deleted,omitempty" doc:"The user was erased; there is nothing else to say of him."`
+}
+
+// UserCards are the answer of LookUpUsers.
+type UserCards struct {
+	Items []UserCard `json:"items"`
+}
+
 // UserPage is the answer of ListUsers.
 type UserPage = api.Page[User]

@@ -22,6 +22,7 @@ func Register(a *httpx.API, s *services.Users) {
 	httpx.Handle(a, userapi.ReplaceUser, u.replace)
 	httpx.Handle(a, userapi.PatchUser, u.patch)
 	httpx.Handle(a, userapi.DeleteUser, u.delete)
+	httpx.Handle(a, userapi.LookUpUsers, u.lookUp)
 }
 
 // Listen consumes the events that concern users.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/user-service/internal/services"
 )
 
@@ -64,4 +65,25 @@ func (u users) delete(ctx context.Context, who auth.Principal, in userapi.UserDe
 		return struct{}{}, err
 	}
 	return struct{}{}, u.s.Delete(ctx, who, id, match(in.Precondition))
+}
+
+func (u users) lookUp(ctx context.Context, _ auth.Principal, in userapi.UserIDs) (userapi.UserCards, error) {
+	ids := make([]id.UserID, len(in.IDs))
+	for i, text := range in.IDs {
+		var err error
+		if ids[i], err = userID(userapi.UserRef{ID: text}); err != nil {
+			return userapi.UserCards{}, err
+		}
+	}
+	list, err := u.s.Known(ctx, ids)
+	if err != nil {
+		return userapi.UserCards{}, err
+	}
+	cards := userapi.UserCards{Items: make([]userapi.UserCard, len(list))}
+	for i, known := range list {
+		cards.Items[i] = userapi.UserCard{
+			ID: known.ID.String(), Email: known.Email, Name: known.Name, Version: known.Version, Deleted: known.Deleted(),
+		}
+	}
+	return cards, nil
 }

@@ -87,6 +87,23 @@ func (r *Repository) List(ctx context.Context, c models.Caller, text string, aft
 	return list, nil
 }
 
+// Known returns what is known of the users, the erased included, in any order and of
+// any tenant.
+func (r *Repository) Known(ctx context.Context, users []id.UserID) ([]models.User, error) {
+	rows, err := r.pool.Query(ctx, `SELECT `+memberColumns+` FROM users u LEFT JOIN memberships m ON false WHERE u.id = ANY($1)`, users)
+	if err != nil {
+		return nil, fmt.Errorf("look up users: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (models.User, error) {
+		m, err := scanMember(row)
+		return m.User, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up users: %w", err)
+	}
+	return list, nil
+}
+
 // pattern makes LIKE look for the text, taken literally, anywhere and in any case.
 func pattern(text string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(models.Fold(text)) + "%"

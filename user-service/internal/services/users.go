@@ -77,6 +77,12 @@ func (s *Users) User(ctx context.Context, who auth.Principal, user id.UserID) (V
 	return view(c, m), nil
 }
 
+// Known returns those of the users that the service has heard of, the erased
+// included. It is for other services: it asks nobody's permission.
+func (s *Users) Known(ctx context.Context, users []id.UserID) ([]models.User, error) {
+	return s.repo.Known(ctx, users)
+}
+
 // Update changes the profile, if match holds.
 func (s *Users) Update(ctx context.Context, who auth.Principal, user id.UserID, match models.Match, ch Change) (View, error) {
 	return s.change(ctx, who, user, updated, func(c models.Caller, m *repository.Member) ([]events.Event, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -184,7 +185,39 @@ func (s *sheet) gather(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.excerpts(ctx)
+	if err := s.excerpts(ctx); err != nil {
+		return err
+	}
+	return s.people(ctx)
+}
+
+// people makes the records know the people whom the fields that were asked for name.
+func (s *sheet) people(ctx context.Context) error {
+	var ids []models.PersonID
+	var users []id.UserID
+	var naming []*models.Record
+	for _, t := range s.base.Tables {
+		var fields []*models.Field
+		for _, f := range t.Fields {
+			if s.cells[t.ID][f.ID] && f.Type.NamesPeople() {
+				fields = append(fields, f)
+			}
+		}
+		if len(fields) == 0 {
+			continue
+		}
+		recs := slices.Collect(maps.Values(s.rows[t.ID]))
+		someIDs, someUsers := models.PeopleOf(fields, recs)
+		ids, users, naming = append(ids, someIDs...), append(users, someUsers...), append(naming, recs...)
+	}
+	if len(naming) == 0 {
+		return nil
+	}
+	people, err := s.read.People(ctx, s.tenant, ids, users)
+	for _, r := range naming {
+		r.People = people
+	}
+	return err
 }
 
 func (s *sheet) highest() int {
@@ -397,8 +430,17 @@ func (c *calculator) charge(n int) {
 func (s *sheet) env(r *models.Record) *formula.Env {
 	return &formula.Env{
 		Now: s.now, RecordID: string(r.ID), Created: r.CreatedAt,
-		Modified: func([]string) time.Time { return r.ModifiedAt },
-		Cell:     func(fieldID string) formula.Value { return s.value(r, s.base.Field(models.FieldID(fieldID))) },
+		Modified: func(fields []string) time.Time {
+			if len(fields) == 0 {
+				return r.ModifiedAt
+			}
+			ids := make([]models.FieldID, len(fields))
+			for i, fieldID := range fields {
+				ids[i] = models.FieldID(fieldID)
+			}
+			return r.LastTouch(ids).At
+		},
+		Cell: func(fieldID string) formula.Value { return s.value(r, s.base.Field(models.FieldID(fieldID))) },
 	}
 }
 
@@ -411,11 +453,11 @@ func (s *sheet) value(r *models.Record, f *models.Field) formula.Value {
 		row := sqlgen.Row{Number: r.Number, Created: r.CreatedAt, Modified: r.ModifiedAt}
 		return column.Value(&row, r.Cells[f.ID])
 	}
-	shown := models.Display{Zone: time.UTC}
+	shown := s.shown(r, f)
 	if f.Type == models.MultipleRecordLinks {
-		shown.Titles = s.titlesOf(s.base.Linked(f))
+		shown = f.Text(shown, models.Display{Zone: time.UTC, Titles: s.titlesOf(s.base.Linked(f))})
 	}
-	return formula.FromCell(f.Yields(), f.Text(s.shown(r, f), shown))
+	return formula.FromCell(f.Yields(), shown).In(s.column(f).Zone)
 }
 
 // shown is what clients see of a cell.
@@ -557,7 +599,7 @@ func listed(f *models.Field) bool {
 		return f.Yields().Kind == formula.KindList
 	}
 	switch f.Type {
-	case models.MultipleSelects, models.MultipleRecordLinks:
+	case models.MultipleSelects, models.MultipleRecordLinks, models.MultipleCollaborators:
 		return true
 	}
 	return false

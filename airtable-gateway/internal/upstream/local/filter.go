@@ -132,8 +132,13 @@ func formulaColumn(f *models.Field) sqlgen.Column {
 
 func storage(f *models.Field) sqlgen.Storage {
 	day := f.Options.ResultType == models.Date
+	if len(f.Options.Referenced) > 0 { // a part of the changes, which SQL does not look at
+		return sqlgen.Elsewhere
+	}
 	switch f.Type {
-	case models.MultipleSelects, models.MultipleRecordLinks, models.Formula, models.Rollup, models.Lookup, models.Count:
+	case models.MultipleSelects, models.MultipleRecordLinks, models.Formula, models.Rollup, models.Lookup, models.Count,
+		models.SingleCollaborator, models.MultipleCollaborators, models.CreatedBy, models.LastModifiedBy,
+		models.Barcode, models.Button, models.AIText:
 		return sqlgen.Elsewhere
 	case models.Number, models.Currency, models.Percent, models.Rating, models.Duration:
 		return sqlgen.AsNumber
@@ -143,7 +148,7 @@ func storage(f *models.Field) sqlgen.Storage {
 		return sqlgen.AsDate
 	case models.DateTime:
 		return sqlgen.AsDateTime
-	case models.SingleSelect:
+	case models.SingleSelect, models.ExternalSyncSource:
 		return sqlgen.AsChoice
 	case models.AutoNumber:
 		return sqlgen.RowNumber

@@ -35,7 +35,8 @@ const manyRecords = 1_000
 
 // ImportRecords stores records in their order, without the limit of ten, and
 // returns their ids. typecast is as in the API: it makes missing choices, and
-// links by primary value. Each piece of some hundred records is a transaction: on
+// links by primary value. Cells that only Airtable writes (button, aiText,
+// externalSyncSource, manualSort) are stored as given. Each piece of some hundred records is a transaction: on
 // an error the pieces before it are stored and their ids returned. Linked records
 // must be there already. Events are emitted as for any write.
 func (s *Store) ImportRecords(ctx context.Context, caller upstream.Caller, baseID models.BaseID, tableName string, recs []ImportRecord, typecast bool) ([]models.RecordID, error) {
@@ -49,7 +50,7 @@ func (s *Store) ImportRecords(ctx context.Context, caller upstream.Caller, baseI
 		if table == nil {
 			return ids, models.ErrModelNotFound
 		}
-		j := &job{caller: caller, base: base, table: table, typecast: typecast}
+		j := &job{caller: caller, base: base, table: table, typecast: typecast, imports: true}
 		chosen := map[models.RecordID]bool{}
 		for _, r := range piece {
 			if r.ID != "" && !models.IsID("rec", string(r.ID)) {

@@ -241,9 +241,13 @@ func (s *Store) getRecord(ctx context.Context, c upstream.Call) ([]byte, error) 
 	if rec == nil {
 		return nil, models.ErrRecordNotFound
 	}
+	recs := []*models.Record{rec}
 	calc := newCalculator(s.repo.Reader, c.Caller.Tenant, base, s.now())
-	p, err := calc.printer(ctx, table, table.Fields, output, []*models.Record{rec})
+	p, err := calc.printer(ctx, table, table.Fields, output, recs)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.countComments(ctx, c.Caller.Tenant, table, output, recs); err != nil {
 		return nil, err
 	}
 	return p.record(nil, rec)
@@ -256,6 +260,9 @@ func (s *Store) showPage(ctx context.Context, w *walk, recs []*models.Record, ne
 	}
 	if w.calc.spent {
 		return nil, models.ErrTooDear
+	}
+	if err := s.countComments(ctx, w.tenant, w.table, w.params.Output, recs); err != nil {
+		return nil, err
 	}
 	out, err := p.records(nil, recs)
 	if err != nil {

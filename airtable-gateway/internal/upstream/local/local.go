@@ -6,9 +6,9 @@
 // database, package repository the SQL. Each call is one transaction: a batch is
 // written whole or not at all, together with the events that tell of it.
 //
-// Served: bases, tables, fields, views, records with links and selects, computed
-// fields, upsert, sorted and plain walks, filterByFormula, cellFormat=string. Not yet:
-// attachments, comments, webhooks (404).
+// Served: bases, tables, fields, views, records with links, selects and people,
+// computed fields, upsert, sorted and plain walks, filterByFormula,
+// cellFormat=string, comments. Not yet: attachments, webhooks (404).
 package local
 
 import (
@@ -115,6 +115,14 @@ func (s *Store) answer(ctx context.Context, c upstream.Call) ([]byte, error) {
 		return s.updateRecords(ctx, c)
 	case upstream.DeleteRecords:
 		return s.deleteRecords(ctx, c)
+	case upstream.ListComments:
+		return s.listComments(ctx, c)
+	case upstream.CreateComment:
+		return s.createComment(ctx, c)
+	case upstream.UpdateComment:
+		return s.updateComment(ctx, c)
+	case upstream.DeleteComment:
+		return s.deleteComment(ctx, c)
 	}
 	return nil, models.ErrNoRoute
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // printer writes records of one table as Airtable does: id, createdTime, fields;
-// fields in the table's order, empty cells absent.
+// fields in the table's order, empty cells absent; the number of comments if it was
+// asked for and is not 0.
 type printer struct {
 	fields []*models.Field
 	output models.Output
@@ -19,8 +20,8 @@ type printer struct {
 	display map[models.FieldID]models.Display
 }
 
-// printer loads what showing recs, records of the table, takes beside the records:
-// their links, what derived fields are computed from and, for text output, what the
+// printer loads what showing recs, records of the table, takes beside the records: the
+// people whom they name, their links, what derived fields are computed from and, for text output, what the
 // linked records are called.
 func (c *calculator) printer(ctx context.Context, t *models.Table, fields []*models.Field, output models.Output, recs []*models.Record) (*printer, error) {
 	loaded, err := c.load(ctx, t, recs, fields, output.AsText)
@@ -92,7 +93,12 @@ func (p *printer) record(out []byte, r *models.Record) ([]byte, error) {
 		out = append(out, ':')
 		out = appendValue(out, v)
 	}
-	return append(out, '}', '}'), nil
+	out = append(out, '}')
+	if p.output.Comments && r.Comments > 0 {
+		out = append(out, `,"commentCount":`...)
+		out = strconv.AppendInt(out, int64(r.Comments), 10)
+	}
+	return append(out, '}'), nil
 }
 
 // appendValue appends what models.Field.Read returns.

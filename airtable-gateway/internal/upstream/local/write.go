@@ -19,6 +19,7 @@ type job struct {
 	table    *models.Table
 	items    []item
 	typecast bool
+	imports  bool            // what Airtable alone writes comes with the records
 	replace  bool            // cells that are not listed are cleared
 	mergeOn  []*models.Field // upsert
 	single   bool
@@ -129,10 +130,14 @@ func (s *Store) run(ctx context.Context, j *job) error {
 
 // readValues turns the input of every item into cells, by the job's schema.
 func (j *job) readValues() error {
+	read := models.WriteCells
+	if j.imports {
+		read = models.ImportCells
+	}
 	for i := range j.items {
 		it := &j.items[i]
 		var err error
-		if it.writes, err = models.WriteCells(j.table, it.input, j.typecast); err != nil {
+		if it.writes, err = read(j.table, it.input, j.typecast); err != nil {
 			return err
 		}
 		if j.mergeOn != nil && it.id == "" && !it.names(j.mergeOn) {

@@ -64,6 +64,9 @@ func (w *writing) run(ctx context.Context) error {
 		return err
 	}
 	w.makeDrafts(targets)
+	if err := w.resolvePeople(ctx); err != nil {
+		return err
+	}
 	refs, err := w.resolveLinks(ctx)
 	if err != nil {
 		return err
@@ -196,7 +199,7 @@ func (w *writing) draft(t *models.Table, rec *models.Record) {
 }
 
 func (w *writing) newDraft(t *models.Table, recID models.RecordID, at time.Time) *draft {
-	rec := &models.Record{ID: recID, Cells: map[models.FieldID]any{}, CreatedAt: at.Truncate(time.Second), Version: 1}
+	rec := &models.Record{ID: recID, Cells: map[models.FieldID]any{}, CreatedAt: at.Truncate(time.Second), CreatedBy: w.caller.User, Version: 1}
 	return w.put(draftKey{t.ID, recID}, &draft{table: t, rec: rec, changed: map[models.FieldID]bool{}})
 }
 
@@ -261,7 +264,7 @@ func (w *writing) save(ctx context.Context) error {
 			created[d.table.ID] = append(created[d.table.ID], d.rec)
 		case d.noteChanges():
 			d.rec.Version++
-			d.rec.ModifiedAt = w.now
+			d.rec.Touch(slices.Sorted(maps.Keys(d.changed)), models.Touch{At: w.now, By: w.caller.User})
 			updated[d.table.ID] = append(updated[d.table.ID], d.rec)
 		}
 	}
