@@ -55,10 +55,13 @@ bench-gateway: ## CPU per proxied request beside nginx and the plain ReverseProx
 bench-airtable: clients ## what the gateway makes of Airtable's limit, against its targets; some five minutes
 	go run ./airtable-gateway/bench
 
+bench-store: ## the base store at 1,000,000 records beside 10,000: medians and their ratios (some minutes)
+	go run ./pkg/cmd/withinfra -- go test -C airtable-gateway ./internal/upstream/local -run '^$$' -bench Scale -benchtime 1x -timeout 30m -v
+
 newservice: ## make a service: make newservice NAME=quota-service PORT=8021
 	go run ./pkg/cmd/newservice $(NAME) $(PORT)
 
 clean: ## remove what was built (.run, the data, stays)
 	rm -rf $(BIN)
 
-.PHONY: help up down build test clients lint modules bench-gateway bench-airtable newservice clean
+.PHONY: help up down build test clients lint modules bench-gateway bench-airtable bench-store newservice clean

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
@@ -60,6 +61,7 @@ type setting struct {
 	install                 bool
 	dataClock               string
 	dataStep                time.Duration
+	iteratorLife            time.Duration
 	limits                  emulator.Limits
 	plain                   bool
 	faults                  emulator.Faults
@@ -81,6 +83,7 @@ func parse(args []string, out io.Writer) (setting, error) {
 	f.StringVar(&s.seed, "seed", "", "JSON `file` with tokens, bases, tables, fields and records, ids chosen; see internal/emulator/sample.json. Default: that sample")
 	f.StringVar(&s.dataClock, "clock", "", "deterministic clock of the stored data: the RFC 3339 `time` that it begins at. Default: the real time. Limits always go by the real time")
 	f.DurationVar(&s.dataStep, "clock-step", time.Millisecond, "how far -clock moves each time that the store looks at it")
+	f.DurationVar(&s.iteratorLife, "iterator-life", models.IteratorLife, "how long a client may wait between two pages of a list, by the clock of the stored data")
 	f.IntVar(&s.limits.BasePerSecond, "base-rate", real.BasePerSecond, "requests a second for one base; 0: no limit")
 	f.IntVar(&s.limits.TokenPerSecond, "token-rate", real.TokenPerSecond, "requests a second of one token; 0: no limit")
 	f.DurationVar(&s.limits.LockOut, "lock-out", real.LockOut, "how long a base or token is refused after it exceeded its limit")
@@ -102,6 +105,9 @@ func parse(args []string, out io.Writer) (setting, error) {
 		if rate < 0 || rate > 1 {
 			return s, fmt.Errorf("-%s %v: want a rate between 0 and 1", name, rate)
 		}
+	}
+	if s.iteratorLife < time.Second {
+		return s, fmt.Errorf("-iterator-life %s: want a second at least", s.iteratorLife)
 	}
 	return s, nil
 }
@@ -130,7 +136,7 @@ func (s setting) run(ctx context.Context, started func(address string)) error {
 	if err != nil {
 		return err
 	}
-	store := local.New(pool, local.Options{Now: clock, IDs: ids})
+	store := local.New(pool, local.Options{Now: clock, IDs: ids, IteratorLife: s.iteratorLife})
 	if err := seed.Plant(ctx, store); err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func TestRun_ServesTheSeedUntilItIsStopped(t *testing.T) {
 
 func TestParse_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-503", "2"}, {"-502", "-0.1"}, {"-nonsense"}, {"seed.json"}} {
+	for _, args := range [][]string{{"-503", "2"}, {"-502", "-0.1"}, {"-iterator-life", "0s"}, {"-nonsense"}, {"seed.json"}} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v was accepted", args)
 		}

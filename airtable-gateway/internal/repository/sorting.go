@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
-	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
-	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // SortKey is one key of a sorted list.
@@ -151,76 +148,4 @@ func (q *sorter) linkTitles(f *models.Field) string {
 		FROM links l JOIN records p ON p.tenant_id = l.tenant_id AND p.table_id = ` + q.arg(string(linked.ID)) + ` AND p.id = l.target_id
 		WHERE l.tenant_id = r.tenant_id AND l.tenant_id = $1 AND p.tenant_id = $1
 		  AND l.field_id = ` + q.arg(string(f.ID)) + ` AND l.record_id = r.id) COLLATE natural_order`
-}
-
-// pieceSize is how many records one stored piece of an iterator names.
-const pieceSize = 1_000
-
-// CreateIterator stores the order of a sorted walk, and forgets the tenant's
-// expired ones.
-func (s *Store) CreateIterator(ctx context.Context, tenant id.TenantID, name, params string, numbers []int64, now, expires time.Time) error {
-	return postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
-			DELETE FROM list_iterators WHERE tenant_id = $1 AND id IN (
-				SELECT id FROM list_iterators WHERE tenant_id = $1 AND expires_at <= $2 LIMIT 20 FOR UPDATE SKIP LOCKED)`,
-			tenant, now)
-		if err != nil {
-			return fmt.Errorf("forget iterators: %w", err)
-		}
-		_, err = tx.Exec(ctx, `
-			INSERT INTO list_iterators (tenant_id, id, params, total, expires_at) VALUES ($1, $2, $3, $4, $5)`,
-			tenant, name, params, len(numbers), expires)
-		if err != nil {
-			return fmt.Errorf("insert iterator: %w", err)
-		}
-		pieces := (len(numbers) + pieceSize - 1) / pieceSize
-		columns := []string{"tenant_id", "iterator_id", "piece", "numbers"}
-		_, err = tx.CopyFrom(ctx, pgx.Identifier{"list_iterator_pieces"}, columns, pgx.CopyFromSlice(pieces, func(i int) ([]any, error) {
-			piece := numbers[i*pieceSize : min((i+1)*pieceSize, len(numbers))]
-			return []any{tenant.String(), name, int32(i), piece}, nil
-		}))
-		if err != nil {
-			return fmt.Errorf("insert iterator's pieces: %w", err)
-		}
-		return nil
-	})
-}
-
-// Iterate returns up to n numbers of a walk from the from-th on, and how many it
-// has in all, and lets it live until expires. It returns errs.ErrNotFound if
-// there is no such iterator for these parameters or it expired before now.
-func (s *Store) Iterate(ctx context.Context, tenant id.TenantID, name, params string, from int64, n int, now, expires time.Time) ([]int64, int64, error) {
-	var total int64
-	err := s.pool.QueryRow(ctx, `
-		UPDATE list_iterators SET expires_at = $5
-		WHERE tenant_id = $1 AND id = $2 AND params = $3 AND expires_at > $4 RETURNING total`,
-		tenant, name, params, now, expires).Scan(&total)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read iterator: %w", postgres.NotFound(err))
-	}
-	if from < 0 || from >= total {
-		return nil, 0, fmt.Errorf("read iterator at %d of %d: %w", from, total, errs.ErrNotFound)
-	}
-	until := min(from+int64(n), total)
-	first := from / pieceSize
-	rows, err := s.pool.Query(ctx, `
-		SELECT numbers FROM list_iterator_pieces
-		WHERE tenant_id = $1 AND iterator_id = $2 AND piece BETWEEN $3 AND $4 ORDER BY piece`,
-		tenant, name, first, (until-1)/pieceSize)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read iterator: %w", err)
-	}
-	pieces, err := pgx.CollectRows(rows, pgx.RowTo[[]int64])
-	if err != nil {
-		return nil, 0, fmt.Errorf("read iterator: %w", err)
-	}
-	var numbers []int64
-	for _, p := range pieces {
-		numbers = append(numbers, p...)
-	}
-	skip := from - first*pieceSize
-	if int64(len(numbers)) < until-first*pieceSize {
-		return nil, 0, fmt.Errorf("read iterator: %w", errs.ErrNotFound)
-	}
-	return numbers[skip : until-first*pieceSize], total, nil
 }

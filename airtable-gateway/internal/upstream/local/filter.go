@@ -192,55 +192,81 @@ func (s *Store) passingAfter(ctx context.Context, w *walk, n int) ([]*models.Rec
 	return out, nil
 }
 
-// passingNumbers returns the numbers of all records that the sorted walk shall
-// meet, in its order.
-func (s *Store) passingNumbers(ctx context.Context, w *walk) ([]int64, error) {
-	computed := slices.ContainsFunc(w.sort, func(k repository.SortKey) bool { return w.calc.byComputation(k.Field) })
-	most := w.params.MaxRecords
-	if len(w.filter.rest) == 0 && !computed {
-		return s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, most)
+// passingNumbers returns the numbers of the first records that the sorted walk shall
+// meet, in its order: most of them or, if that is 0 or nothing is saved by it, all that
+// maxRecords allows. all says that there are no others.
+func (s *Store) passingNumbers(ctx context.Context, w *walk, most int) (numbers []int64, all bool, err error) {
+	if slices.ContainsFunc(w.sort, func(k repository.SortKey) bool { return w.calc.byComputation(k.Field) }) {
+		numbers, err = s.computedOrder(ctx, w)
+		return numbers, true, err
 	}
-	keys := slices.Clone(w.sort)
-	if computed {
-		keys, most = nil, 0 // all must be known before any order is
+	if most == 0 || w.params.MaxRecords > 0 && w.params.MaxRecords <= most {
+		most, all = w.params.MaxRecords, true
 	}
-	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, keys, 0)
+	if len(w.filter.rest) == 0 {
+		numbers, err = s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, most)
+		return numbers, all || len(numbers) < most, err
+	}
+	sorted, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, w.sort, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	if most == 0 {
+		most = len(sorted)
+	}
+	err = s.passingOf(ctx, w, sorted, most, func(recs []*models.Record) error {
+		for _, r := range recs {
+			numbers = append(numbers, r.Number)
+		}
+		return nil
+	})
+	return numbers, all || len(numbers) < most, err
+}
+
+// computedOrder is passingNumbers for an order that must be computed: all records must
+// be looked at before any order is.
+func (s *Store) computedOrder(ctx context.Context, w *walk) ([]int64, error) {
+	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, nil, 0)
 	if err != nil {
 		return nil, err
 	}
-	if most == 0 {
-		most = len(numbers)
-	}
-	keys = slices.Clone(w.sort)
+	keys := slices.Clone(w.sort)
 	var out []int64
+	err = s.passingOf(ctx, w, numbers, len(numbers), func(recs []*models.Record) error {
+		for _, r := range recs {
+			out = append(out, r.Number)
+		}
+		return w.calc.sortKeys(ctx, w.table, recs, keys)
+	})
+	if err != nil || len(out) == 0 {
+		return nil, err
+	}
+	return s.repo.SortNumbers(ctx, w.tenant, w.base, w.table.ID, out, keys, w.params.MaxRecords)
+}
+
+// passingOf calls take for the first records of the numbers that pass the rest of the
+// filter, some at a time; most at the most.
+func (s *Store) passingOf(ctx context.Context, w *walk, numbers []int64, most int, take func([]*models.Record) error) error {
 	for chunk := range slices.Chunk(numbers, maxLook) {
 		recs, err := s.repo.RecordsByNumber(ctx, w.tenant, w.table.ID, chunk)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		passing, err := s.passing(ctx, w, recs, most-len(out))
+		passing, err := s.passing(ctx, w, recs, most)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if computed {
-			if err := w.calc.sortKeys(ctx, w.table, passing, keys); err != nil {
-				return nil, err
-			}
+		if err := take(passing[:min(most, len(passing))]); err != nil {
+			return err
 		}
-		for _, r := range passing {
-			out = append(out, r.Number)
+		if w.calc.spent {
+			return models.ErrTooDear
 		}
-		switch {
-		case w.calc.spent:
-			return nil, models.ErrTooDear
-		case !computed && len(out) >= most:
-			return out, nil
+		if most -= len(passing); most <= 0 {
+			return nil
 		}
 	}
-	if !computed || len(out) == 0 {
-		return out, nil
-	}
-	return s.repo.SortNumbers(ctx, w.tenant, w.base, w.table.ID, out, keys, w.params.MaxRecords)
+	return nil
 }
 
 // passing returns the first of recs, which have passed the filter's SQL, that pass

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
@@ -150,7 +151,7 @@ func (s *Store) plainPage(ctx context.Context, w *walk) ([]*models.Record, strin
 		return nil, "", models.ErrIteratorGone
 	}
 	size := w.size()
-	next := models.Offset{Sent: w.place.Sent + int64(size), Expires: s.now().Add(models.IteratorLife)}
+	next := models.Offset{Sent: w.place.Sent + int64(size), Expires: s.now().Add(s.life)}
 	if w.params.MaxRecords > 0 && next.Sent >= int64(w.params.MaxRecords) {
 		recs, err := s.passingAfter(ctx, w, size)
 		return recs, "", err
@@ -172,21 +173,28 @@ func (w *walk) size() int {
 	return max(size, 0)
 }
 
-// sortedPage sorts on the first page and remembers the order, so that a record
-// that moves within it during the walk is still met once.
+// sortedPage gives the first page of a sorted walk, and remembers what it gave: the
+// order of the others is found when the second page is asked for, which many clients
+// never do. From then on it stands, so that a record that moves within it during the
+// walk is still met once.
 func (s *Store) sortedPage(ctx context.Context, w *walk) ([]*models.Record, string, error) {
 	if w.params.Offset != "" {
 		return s.nextSortedPage(ctx, w)
 	}
-	numbers, err := s.passingNumbers(ctx, w)
+	size := w.params.PageSize
+	numbers, all, err := s.passingNumbers(ctx, w, size+1)
 	if err != nil {
 		return nil, "", err
 	}
 	next := ""
-	if size := w.params.PageSize; len(numbers) > size {
+	if len(numbers) > size {
+		known := numbers
+		if !all {
+			known = numbers[:size]
+		}
 		place := models.Offset{Iterator: s.ids.New("itr"), Sent: int64(size)}
 		now := s.now()
-		err := s.repo.CreateIterator(ctx, w.tenant, place.Iterator, w.hash, numbers, now, now.Add(models.IteratorLife))
+		err := s.repo.CreateIterator(ctx, w.tenant, place.Iterator, w.hash, known, all, now, now.Add(s.life))
 		if err != nil {
 			return nil, "", err
 		}
@@ -202,7 +210,13 @@ func (s *Store) nextSortedPage(ctx context.Context, w *walk) ([]*models.Record, 
 	}
 	now := s.now()
 	numbers, total, err := s.repo.Iterate(ctx, w.tenant, w.place.Iterator, w.hash,
-		w.place.Sent, w.params.PageSize, now, now.Add(models.IteratorLife))
+		w.place.Sent, w.params.PageSize, now, now.Add(s.life))
+	if errors.Is(err, repository.ErrIteratorBegun) {
+		if err = s.completeIterator(ctx, w); err == nil {
+			numbers, total, err = s.repo.Iterate(ctx, w.tenant, w.place.Iterator, w.hash,
+				w.place.Sent, w.params.PageSize, now, now.Add(s.life))
+		}
+	}
 	if errors.Is(err, errs.ErrNotFound) {
 		return nil, "", models.ErrIteratorGone
 	}
@@ -218,6 +232,28 @@ func (s *Store) nextSortedPage(ctx context.Context, w *walk) ([]*models.Record, 
 		return recs, "", nil
 	}
 	return recs, models.Offset{Iterator: w.place.Iterator, Sent: sent}.String(w.hash), nil
+}
+
+// completeIterator finds the order of all that the first page did not give. No
+// connection is held meanwhile but the one that sorts.
+func (s *Store) completeIterator(ctx context.Context, w *walk) error {
+	first, err := s.repo.FirstPage(ctx, w.tenant, w.place.Iterator)
+	if err != nil {
+		return err
+	}
+	all, _, err := s.passingNumbers(ctx, w, 0)
+	if err != nil {
+		return err
+	}
+	gave := make(map[int64]bool, len(first))
+	for _, n := range first {
+		gave[n] = true
+	}
+	numbers := append(first, slices.DeleteFunc(all, func(n int64) bool { return gave[n] })...)
+	if most := w.params.MaxRecords; most > 0 {
+		numbers = numbers[:min(most, len(numbers))]
+	}
+	return s.repo.CompleteIterator(ctx, w.tenant, w.place.Iterator, numbers)
 }
 
 func (s *Store) getRecord(ctx context.Context, c upstream.Call) ([]byte, error) {

@@ -33,6 +33,7 @@ type Store struct {
 	repo *repository.Store
 	now  func() time.Time
 	ids  *models.IDs
+	life time.Duration // of iterators
 
 	mu      sync.Mutex
 	schemas map[schemaKey]*models.Base
@@ -52,11 +53,20 @@ const maxSchemas = 1_000
 type Options struct {
 	Now func() time.Time // the clock, time.Now outside of tests
 	IDs *models.IDs      // nil: unguessable ones
+
+	// IteratorLife is how long a walk may pause between two pages; 0 is
+	// models.IteratorLife.
+	IteratorLife time.Duration
 }
 
 // New returns the store in pool's database, which has this service's migrations.
 func New(pool *pgxpool.Pool, o Options) *Store {
-	return &Store{repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, schemas: map[schemaKey]*models.Base{}}
+	if o.IteratorLife == 0 {
+		o.IteratorLife = models.IteratorLife
+	}
+	return &Store{
+		repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, life: o.IteratorLife, schemas: map[schemaKey]*models.Base{},
+	}
 }
 
 // NewID returns an id with the prefix, from the store's own source.

@@ -84,7 +84,13 @@ func TestWalk_MeetsEveryRecordThatStayedOnceWhileOthersWrite(t *testing.T) {
 	write(func(r *rand.Rand) (upstream.Call, bool) { // moves records within the sorted order
 		return patch("Orders", string(stay[r.IntN(len(stay))]), fmt.Sprintf(`{"fields":{"Qty":%d}}`, r.IntN(600))), true
 	})
-	for _, params := range [][]string{{"pageSize", "17"}, {"pageSize", "17", "sort[0][field]", "Qty"}, {"pageSize", "17", "sort[0][field]", "Qty", "sort[0][direction]", "desc"}} {
+	b.view("Everything", `{Qty} >= 0`)
+	b.view("Sorted", `FIND("n", {No})`, models.SortBy{Field: "Qty", Desc: true})
+	for _, params := range [][]string{
+		{"pageSize", "17"}, {"pageSize", "17", "filterByFormula", `FIND("n", {No})`}, {"pageSize", "17", "view", "Everything"},
+		{"pageSize", "17", "sort[0][field]", "Qty"}, {"pageSize", "17", "sort[0][field]", "Qty", "sort[0][direction]", "desc"},
+		{"pageSize", "17", "view", "Sorted"},
+	} {
 		met := b.walkAll(params...)
 		for _, recID := range stay {
 			if met[string(recID)] != 1 {
@@ -194,5 +200,147 @@ func TestList_PageCostDoesNotGrowWithTheTable(t *testing.T) {
 	}
 	if met := b.walkAll(); len(met) != 3000 {
 		t.Errorf("walked over %d records", len(met))
+	}
+}
+
+func TestWalk_TheSecondSortedPageIsOneForAllThatAskForIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	b.seed(300)
+	params := []string{"pageSize", "50", "sort[0][field]", "Qty", "maxRecords", "180"}
+	first := b.ok(list("Orders", params...))
+	pages := make([]string, 6)
+	var wg sync.WaitGroup
+	for i := range pages {
+		wg.Go(func() {
+			c := list("Orders", append(params, "offset", first["offset"].(string))...)
+			c.Base, c.Caller = string(b.base.ID), b.who
+			a, err := b.store.Do(t.Context(), c)
+			if err != nil || a.Status != 200 {
+				t.Errorf("%d %s %v", a.Status, a.Body, err)
+			}
+			pages[i] = string(a.Body)
+		})
+		wg.Go(func() {
+			c := create("Orders", `{"fields":{"No":"new","Qty":1}}`)
+			c.Base, c.Caller = string(b.base.ID), b.who
+			if _, err := b.store.Do(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, p := range pages {
+		if p != pages[0] {
+			t.Errorf("pages differ:\n%.300s\n%.300s", p, pages[0])
+		}
+	}
+	met := b.walkAll(params...)
+	if len(met) != 180 {
+		t.Errorf("maxRecords 180 gave %d records", len(met))
+	}
+}
+
+func TestWalk_EndsEmptyIfTheRestIsDeleted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	ids := b.seed(20)
+	for _, params := range [][]string{{"pageSize", "10"}, {"pageSize", "10", "sort[0][field]", "Auto"}} {
+		offset := b.ok(list("Orders", params...))["offset"].(string)
+		var rest []string
+		for _, recID := range ids[10:] {
+			rest = append(rest, string(recID))
+		}
+		b.ok(remove("Orders", "", rest...))
+		if got := b.ok(list("Orders", append(params, "offset", offset)...)); len(records(got)) != 0 || got["offset"] != nil {
+			t.Errorf("%v: %v", params, got)
+		}
+		ids = append(ids[:10], b.seed(10)...)
+	}
+}
+
+func TestWalk_GoesOnThroughChangesOfTheSchemaThatDoNotChangeIt(t *testing.T) {
+	t.Parallel()
+	for _, sort := range []string{"", "fldQty"} {
+		b := newBench(t).shop()
+		b.seed(40)
+		v := b.view("Some", `{Qty} >= 0`)
+		next := func(offset, view string) (object, string) {
+			t.Helper()
+			page := b.ok(list("tblOrders", "pageSize", "10", "view", view, "sort[0][field]", sort, "offset", offset))
+			return fields(records(page)[0]), page["offset"].(string)
+		}
+		if sort == "" {
+			next = func(offset, view string) (object, string) {
+				t.Helper()
+				page := b.ok(list("tblOrders", "pageSize", "10", "view", view, "offset", offset))
+				return fields(records(page)[0]), page["offset"].(string)
+			}
+		}
+		_, offset := next("", string(v.ID))
+		b.ok(createField("Orders", `{"name":"New","type":"singleLineText"}`))
+		b.ok(rename("Orders", "Qty", "Amount"))
+		b.ok(upstream.Call{Op: upstream.UpdateTable, Method: "PATCH", Table: "Orders", Body: []byte(`{"name":"Sales"}`)})
+		cells, offset := next(offset, string(v.ID))
+		if cells["Amount"] == nil || cells["Qty"] != nil {
+			t.Errorf("the second page has the old names: %v", cells)
+		}
+		renamed := "Else"
+		if _, _, err := b.store.UpdateView(t.Context(), b.who, local.ViewAt{Base: b.base.ID, Table: "Sales", View: "Some"}, 0, local.ViewPatch{Name: &renamed}); err != nil {
+			t.Fatal(err)
+		}
+		if _, offset = next(offset, "Else"); offset == "" {
+			t.Error("the third page is the last")
+		}
+	}
+}
+
+func TestWalk_EndsWhenWhatItListsIsAnother(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	b.seed(40)
+	b.view("Some", `{Qty} >= 0`)
+	filter, sort := `{Qty} < 100`, []models.SortBy{{Field: "No"}}
+	change := func(p local.ViewPatch) func() {
+		return func() {
+			if _, _, err := b.store.UpdateView(t.Context(), b.who, b.at("Some"), 0, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	swap := func() { // now the filter asks for another field
+		b.ok(rename("Orders", "Qty", "was"))
+		b.ok(rename("Orders", "fldAuto", "Qty"))
+	}
+	for _, tt := range []struct {
+		params []string
+		change func()
+	}{
+		{[]string{"view", "Some"}, change(local.ViewPatch{Filter: &filter})},
+		{[]string{"view", "Some"}, change(local.ViewPatch{Sort: sort})},
+		{[]string{"view", "Some"}, change(local.ViewPatch{Sort: []models.SortBy{{Field: "Qty"}}})},
+		{[]string{"filterByFormula", `{Qty} >= 0`}, swap},
+	} {
+		params := append(tt.params, "pageSize", "10")
+		offset := b.ok(list("Orders", params...))["offset"].(string)
+		b.ok(list("Orders", append(params, "offset", offset)...))
+		tt.change()
+		b.refused(list("Orders", append(params, "offset", offset)...), 422, "LIST_RECORDS_ITERATOR_NOT_AVAILABLE")
+	}
+}
+
+func TestOffset_LivesAsLongAsTheStoreIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	b.seed(30)
+	b.store = local.New(b.pool, local.Options{Now: b.now, IteratorLife: 20 * time.Second})
+	for _, params := range [][]string{{"pageSize", "10"}, {"pageSize", "10", "sort[0][field]", "No"}} {
+		offset := b.ok(list("Orders", params...))["offset"].(string)
+		*b.clock = b.clock.Add(19 * time.Second)
+		offset = b.ok(list("Orders", append(params, "offset", offset)...))["offset"].(string)
+		*b.clock = b.clock.Add(19 * time.Second)
+		b.ok(list("Orders", append(params, "offset", offset)...))
+		*b.clock = b.clock.Add(21 * time.Second)
+		b.refused(list("Orders", append(params, "offset", offset)...), 422, "LIST_RECORDS_ITERATOR_NOT_AVAILABLE")
 	}
 }
