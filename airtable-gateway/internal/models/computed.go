@@ -91,6 +91,10 @@ func (b *Base) Bind() {
 	}
 }
 
+// fieldLimits keep the text of a derived field to what a text field holds: 100,000
+// characters.
+var fieldLimits = formula.Limits{Text: 4 * MaxText}
+
 // draftCalculation is a calculation whose types are not known yet.
 type draftCalculation struct {
 	Calculation
@@ -117,7 +121,7 @@ func (b *Base) draft(t *Table, f *Field) *draftCalculation {
 	if f.Type == Lookup || f.Type == Count {
 		return d
 	}
-	if d.expr, d.fault = formula.Parse(f.Options.Formula, formula.Limits{}); d.fault != nil {
+	if d.expr, d.fault = formula.Parse(f.Options.Formula, fieldLimits); d.fault != nil {
 		d.fault = InvalidFormula(formula.FieldMessage(d.fault))
 		return d
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -35,10 +36,11 @@ type calculator struct {
 // a formula may. Honest formulas look at some hundred bytes of a record.
 const callWork = 32
 
-// What computing the derived fields of a page may read of other records.
+// What derived fields of the records of a sheet may take in memory.
 const (
-	maxFollowed = 1_000_000 // links
-	maxExcerpts = 128 << 20 // bytes of JSON
+	maxFollowed = 500_000  // links
+	maxExcerpts = 32 << 20 // bytes of other records' cells
+	maxKept     = 64 << 20 // bytes of results
 )
 
 func newCalculator(read repository.Reader, tenant id.TenantID, base *models.Base, now time.Time) *calculator {
@@ -64,6 +66,7 @@ type sheet struct {
 	steps   []step
 	named   map[models.TableID]*idList // records whose titles are needed
 	titles  map[models.TableID]map[models.RecordID]string
+	kept    int // bytes of results
 	tooMuch bool
 	err     error // the first, while evaluating
 }
@@ -375,7 +378,7 @@ func (s *sheet) compute(ctx context.Context) error {
 				if r.Computed == nil {
 					r.Computed = map[models.FieldID]models.Computed{}
 				}
-				r.Computed[f.ID] = s.computed(f, r)
+				r.Computed[f.ID] = s.keep(s.computed(f, r))
 				if s.err != nil {
 					return fmt.Errorf("compute %s of record %s: %w", f.ID, recID, s.err)
 				}
@@ -383,6 +386,27 @@ func (s *sheet) compute(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// keep counts what a result takes.
+func (s *sheet) keep(c models.Computed) models.Computed {
+	s.kept += sizeOf(c.Value)
+	for _, v := range c.Value.Items() {
+		s.kept += sizeOf(v)
+	}
+	if s.kept > maxKept {
+		s.giveUp()
+		return models.TooDear()
+	}
+	return c
+}
+
+func sizeOf(v formula.Value) int {
+	const value = 100 // with its place in a map or list
+	if v.Kind() == formula.KindText {
+		return value + len(v.String())
+	}
+	return value
 }
 
 func (s *sheet) computed(f *models.Field, r *models.Record) models.Computed {
@@ -516,7 +540,10 @@ func (s *sheet) entries(f *models.Field, r *models.Record) []entry {
 	if f.Type.Derived() {
 		c := f.Computed(r)
 		list, isList := c.Shown.([]any)
-		if !isList {
+		switch {
+		case !isList && listed(f) && c.Shown == nil:
+			return nil
+		case !isList:
 			return []entry{{c.Value, c.Shown}}
 		}
 		out := make([]entry, len(list))
@@ -533,6 +560,11 @@ func (s *sheet) entries(f *models.Field, r *models.Record) []entry {
 		}
 	case []any:
 		items = v
+	case nil:
+		if listed(f) {
+			return nil
+		}
+		return []entry{{s.value(r, f), nil}}
 	default:
 		return []entry{{s.value(r, f), v}}
 	}
@@ -666,8 +698,15 @@ func sortNumber(v formula.Value) *float64 {
 	return &n
 }
 
+// maxSortText bounds the text that records are sorted by, in bytes: those of the whole
+// table are held at once.
+const maxSortText = 1_000
+
 func sortText(v formula.Value) *string {
 	text := v.String()
+	if len(text) > maxSortText {
+		text = strings.ToValidUTF8(text[:maxSortText], "")
+	}
 	if v.Kind() == formula.KindError || text == "" {
 		return nil
 	}
