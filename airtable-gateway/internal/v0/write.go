@@ -250,20 +250,6 @@ func (w Written) Drop(names ...string) Written {
 	return w
 }
 
-// Created reports which of the records an upsert created.
-func (w Written) Created() map[string]bool {
-	out := map[string]bool{}
-	for _, m := range w.members {
-		var ids []string
-		if m.Name == "createdRecords" && json.Unmarshal(m.Value, &ids) == nil {
-			for _, id := range ids {
-				out[id] = true
-			}
-		}
-	}
-	return out
-}
-
 // Part is the body of the answer to a write of the n records from the given place
 // alone, byte for byte as they stand in this answer.
 func (w Written) Part(single bool, from, n int) []byte {
