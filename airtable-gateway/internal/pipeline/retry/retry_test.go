@@ -85,6 +85,8 @@ func TestDo_RepeatsOnlyWhatCannotHappenTwice(t *testing.T) {
 		{"an update by id without an answer", patch, cut, true},
 		{"updates by id without an answer", batch, cut, true},
 		{"an upsert without an answer", upsert, cut, false},
+		{"a keyed upsert without an answer", keyed(upsert), cut, true},
+		{"a keyed upsert after a 500", keyed(upsert), fault, true},
 		{"an upsert after a 503", upsert, away, true},
 		{"a delete without an answer", remove, cut, true},
 		{"deletes without an answer", several, cut, false},
@@ -122,6 +124,11 @@ func TestDo_ARecordThatALostDeleteDeletedIsDeleted(t *testing.T) {
 	if a.Status != http.StatusOK || string(a.Body) != `{"id":"rec1","deleted":true}` || err != nil {
 		t.Errorf("got %d %s, %v", a.Status, a.Body, err)
 	}
+	again := remove
+	again.MayBeDone = true
+	if a, _, _ := run(t, again, missing); a.Status != http.StatusOK {
+		t.Errorf("after a try that somebody else made: %d", a.Status)
+	}
 	if a, _, _ := run(t, remove, away, missing); a.Status != http.StatusNotFound {
 		t.Errorf("after a 503, which executed nothing: %d", a.Status)
 	}
@@ -145,4 +152,9 @@ func TestDo_WaitsAsLongAsItIsToldOrTellsTheCaller(t *testing.T) {
 			t.Errorf("without the time: %d, %v after %v", a.Status, err, time.Since(start))
 		}
 	})
+}
+
+func keyed(c upstream.Call) upstream.Call {
+	c.Keyed = true
+	return c
 }
