@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
@@ -246,8 +245,8 @@ func TestDo_ACallerMayKeepItsCallsAlone(t *testing.T) {
 		if n := count(b.seen(), "POST 1"); n != 5 || got[4].Status != 200 {
 			t.Errorf("%v, %v", b.seen(), got)
 		}
-		if n := testutil.CollectAndCount(b.metrics, "airtable_coalesce_opt_outs_total"); n != 1 {
-			t.Error("opt-outs are not counted")
+		if n := b.counted(t, "airtable_coalesce_opt_outs_total"); n != 5 {
+			t.Errorf("%v opt-outs are counted", n)
 		}
 	})
 }
@@ -392,6 +391,80 @@ func TestDo_AuthorsAreThoseOfTheirRecords(t *testing.T) {
 		})...)
 		if diff := cmp.Diff([]id.UserID{anna, anna, bea, bea, anna, anna, bea, bea}, b.calls[1].Authors); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// Bulk waits behind what somebody waits for, but never overtakes it on one record.
+func TestDo_ABatchIsAsUrgentAsItsMostUrgentCall(t *testing.T) {
+	t.Parallel()
+	inTime(t, func(t *testing.T, b *bench) {
+		b.turns.every = time.Second
+		b.put("recA")
+		bulk := func(c upstream.Call) upstream.Call {
+			c.Header.Set("X-PyAirtable-Priority", "bulk")
+			return c
+		}
+		b.all(t, call("POST", "T", `{"fields":{"Log":"first"}}`),
+			bulk(call("PATCH", "T/recA", `{"fields":{"Log":"1"}}`)),
+			bulk(call("POST", "U", `{"fields":{"Log":"bulk"}}`)), bulk(call("POST", "V", `{"fields":{"Log":"joined"}}`)),
+			call("POST", "V", `{"fields":{"Log":"urgent"}}`), call("PATCH", "T/recA", `{"fields":{"Log":"2"}}`))
+		var got []string
+		for _, c := range b.calls {
+			got = append(got, c.Header.Get("X-PyAirtable-Priority")+" "+string(c.Body))
+		}
+		want := []string{
+			` {"fields":{"Log":"first"}}`, `interactive {"records":[{"fields":{"Log":"joined"}},{"fields":{"Log":"urgent"}}]}`,
+			`bulk {"fields":{"Log":"1"}}`, ` {"fields":{"Log":"2"}}`, `bulk {"fields":{"Log":"bulk"}}`,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestDo_TablesThatAreKnownToDifferDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	inTime(t, func(t *testing.T, b *bench) {
+		known := map[string]string{"T": "tblT", "tblT": "tblT", "U": "tblU"}
+		b.up = b.c.Of(b.far, coalesce.Account{
+			Key: "known", Turns: b.turns, Saved: func(upstream.Call) {}, Table: func(_, name string) string { return known[name] },
+		})
+		b.turns.every, b.takes = time.Millisecond, time.Second
+		upsert := func(table string) upstream.Call {
+			return call("PATCH", table, `{"performUpsert":{"fieldsToMergeOn":["K"]},"records":[{"fields":{"K":"`+table+`"}}]}`)
+		}
+		b.put("recA")
+		start := time.Now()
+		b.all(t, upsert("T"), call("PATCH", "U/recA", `{"fields":{}}`))
+		if took := time.Since(start); took > 2*time.Second-1 {
+			t.Errorf("another table's write waited: %v", took)
+		}
+		for _, table := range []string{"tblT", "Unknown"} {
+			start = time.Now()
+			b.all(t, upsert("T"), call("PATCH", table+"/recA", `{"fields":{}}`))
+			if took := time.Since(start); took < 2*time.Second {
+				t.Errorf("a write of %s did not wait: %v", table, took)
+			}
+		}
+		n := len(b.calls)
+		b.all(t, call("POST", "T", `{"fields":{}}`), call("POST", "tblT", `{"fields":{}}`), call("POST", "T", `{"fields":{}}`))
+		if got := len(b.calls) - n; got != 2 {
+			t.Errorf("two spellings of a table shared no batch: %v", b.seen()[n:])
+		}
+	})
+}
+
+func TestDo_ARefusalOfTheQueueGoesToWhoCameLast(t *testing.T) {
+	t.Parallel()
+	inTime(t, func(t *testing.T, b *bench) {
+		full := &crowded{pace: pace{every: 200 * time.Millisecond}, room: 2}
+		b.up = b.c.Of(b.far, coalesce.Account{Key: "full", Turns: full, Saved: func(upstream.Call) {}})
+		got := b.all(t, repeated(40, func(i int) upstream.Call { return call("POST", "T", `{"fields":{}}`) })...)
+		for i, r := range got {
+			if i < 10 && r.Status != 200 || i == len(got)-1 && r.Status != 429 {
+				t.Errorf("call %d: %v", i, r)
+			}
 		}
 	})
 }

@@ -316,3 +316,43 @@ func repeated(n int, of func(i int) upstream.Call) []upstream.Call {
 func count(in []string, s string) (n int) {
 	return len(slices.DeleteFunc(slices.Clone(in), func(x string) bool { return x != s }))
 }
+
+// counted is the value of a counter.
+func (b *bench) counted(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := b.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	return 0
+}
+
+// crowded is a queue with little room.
+type crowded struct {
+	pace
+	room int
+
+	mu      sync.Mutex
+	waiting int
+}
+
+func (c *crowded) Reserve(ctx context.Context, call upstream.Call) (*budget.Turn, upstream.Answer, error) {
+	c.mu.Lock()
+	if c.waiting >= c.room {
+		c.mu.Unlock()
+		return nil, v0.Refuse(models.ErrRateLimited), nil
+	}
+	c.waiting++
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waiting--
+	}()
+	return c.pace.Reserve(ctx, call)
+}
