@@ -40,6 +40,10 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	outside, err := cfg.Egress()
+	if err != nil {
+		return err
+	}
 	pool, err := a.Postgres(ctx, repository.Migrations)
 	if err != nil {
 		return err
@@ -63,7 +67,10 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	usage := repository.NewUsage(pool)
 	spent := ledger.New(usage, a.Log, a.Metrics, time.Now)
 	a.Go("airtable ledger", spent.Run)
-	store := local.New(pool, local.Options{Now: time.Now})
+	store := local.New(pool, local.Options{Now: time.Now, Box: box, Egress: outside})
+	pinger := local.NewPinger(store, local.PingerOptions{Now: time.Now, Log: a.Log, Metrics: a.Metrics})
+	a.Go("webhook pings", pinger.Run)
+	a.Go("webhook sweep", pinger.Sweep)
 	told := announce.New(repository.NewJournal(pool), a.Log, a.Metrics, time.Now)
 	a.Go("airtable announcer", told.Run)
 	batches := coalesce.New(ctx, coalesce.Options{Log: a.Log, Metrics: a.Metrics, Wait: cfg.QueueWait})

@@ -11,10 +11,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -81,7 +84,7 @@ func parse(args []string, out io.Writer) (setting, error) {
 	f.StringVar(&s.database, "database-url", "", "`URL` of a PostgreSQL database for this emulator alone; what it holds stays. Default: a private, ephemeral server")
 	f.BoolVar(&s.install, "install", true, "install PostgreSQL if this machine has none")
 	f.StringVar(&s.seed, "seed", "", "JSON `file` with tokens, bases, tables, fields and records, ids chosen; see internal/emulator/sample.json. Default: that sample")
-	f.StringVar(&s.dataClock, "clock", "", "deterministic clock of the stored data: the RFC 3339 `time` that it begins at. Default: the real time. Limits always go by the real time")
+	f.StringVar(&s.dataClock, "clock", "", "deterministic clock of the stored data: the RFC 3339 `time` that it begins at. Default: the real time. Limits and pings always go by the real time")
 	f.DurationVar(&s.dataStep, "clock-step", time.Millisecond, "how far -clock moves each time that the store looks at it")
 	f.DurationVar(&s.iteratorLife, "iterator-life", models.IteratorLife, "how long a client may wait between two pages of a list, by the clock of the stored data")
 	f.IntVar(&s.limits.BasePerSecond, "base-rate", real.BasePerSecond, "requests a second for one base; 0: no limit")
@@ -136,7 +139,9 @@ func (s setting) run(ctx context.Context, started func(address string)) error {
 	if err != nil {
 		return err
 	}
-	store := local.New(pool, local.Options{Now: clock, IDs: ids, IteratorLife: s.iteratorLife})
+	store := local.New(pool, local.Options{
+		Now: clock, IDs: ids, IteratorLife: s.iteratorLife, Box: emulator.Box(), Egress: emulator.Everywhere(),
+	})
 	if err := seed.Plant(ctx, store); err != nil {
 		return err
 	}
@@ -144,6 +149,12 @@ func (s setting) run(ctx context.Context, started func(address string)) error {
 		Store: store, Tokens: seed.Tokens, Limits: s.limits, Faults: s.faults, PlainRateLimit: s.plain, Now: time.Now,
 	})
 	go emulator.Forget(ctx, pool)
+	pinger := local.NewPinger(store, local.PingerOptions{Now: time.Now, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	pinging, stopPinging := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { _ = pinger.Run(pinging) }) // it returns no error
+	defer background.Wait()
+	defer stopPinging()
 	started(listener.Addr().String())
 	return serve(ctx, listener, handler)
 }

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,5 +126,99 @@ func TestRun_TheRandomSeedDecidesTheIds(t *testing.T) {
 	// What is stored is not made again.
 	if again := session(t, one, "-random-seed", "7"); again == first {
 		t.Errorf("the second start on a database gives the ids of the first: %s", again)
+	}
+}
+
+// Changes are told to who asked for it, also by the emulator that is started next on
+// the same database.
+func TestRun_PingsWebhooks(t *testing.T) {
+	t.Parallel()
+	pings := make(chan *http.Request, 100)
+	told := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		pings <- r
+	}))
+	defer told.Close()
+	database := pgtest.URL(t, "airtable-gateway", repository.Migrations)
+	var made struct {
+		ID     string
+		Secret []byte `json:"macSecretBase64"`
+	}
+	serving(t, database, func(address string) {
+		post(t, address+"/v0/bases/appEmulator000001/webhooks",
+			`{"notificationUrl":"`+told.URL+`","specification":{"options":{"filters":{"dataTypes":["tableData"]}}}}`, &made)
+		<-pings // of the creation
+		post(t, address+"/v0/appEmulator000001/Tasks", `{"fields":{"Name":"n"}}`, nil)
+		<-pings
+	})
+	serving(t, database, func(address string) {
+		post(t, address+"/v0/appEmulator000001/Tasks", `{"fields":{"Name":"m"}}`, nil)
+		r := <-pings
+		body, _ := io.ReadAll(r.Body)
+		mac := hmac.New(sha256.New, made.Secret)
+		mac.Write(body)
+		if got, want := r.Header.Get("X-Airtable-Content-MAC"), fmt.Sprintf("hmac-sha256=%x", mac.Sum(nil)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		var payloads struct {
+			Payloads []struct{ Timestamp string }
+			Cursor   int
+		}
+		ask(t, http.MethodGet, address+"/v0/bases/appEmulator000001/webhooks/"+made.ID+"/payloads?cursor=2", "", &payloads)
+		if len(payloads.Payloads) != 1 || payloads.Cursor != 3 || !strings.HasPrefix(payloads.Payloads[0].Timestamp, "2026-02-01") {
+			t.Errorf("%+v", payloads)
+		}
+	})
+}
+
+// serving runs an emulator on the database while do uses it.
+func serving(t *testing.T, database string, do func(address string)) {
+	t.Helper()
+	s, err := parse([]string{"-addr", "127.0.0.1:0", "-clock", "2026-02-01T00:00:00Z", "-database-url", database}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	address, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- s.run(ctx, func(a string) { address <- a }) }()
+	select {
+	case a := <-address:
+		do("http://" + a)
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func post(t *testing.T, address, body string, out any) {
+	t.Helper()
+	ask(t, http.MethodPost, address, body, out)
+}
+
+func ask(t *testing.T, method, address, body string, out any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer patX")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s %v", resp.StatusCode, text, err)
+	}
+	if out != nil {
+		if err := json.Unmarshal(text, out); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
 	}
 }

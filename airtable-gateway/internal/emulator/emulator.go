@@ -171,6 +171,7 @@ func (e *Emulator) execute(r *http.Request, call upstream.Call, token Token) ups
 		return v0.Refuse(models.ErrRetriable)
 	}
 	call.Caller, call.RawQuery, call.Header, call.Body = owner, r.URL.RawQuery, r.Header, body
+	call.Scopes = token.Scopes
 	answer, err := e.store(r, call, token)
 	if err != nil {
 		return v0.Refuse(models.ErrServer)

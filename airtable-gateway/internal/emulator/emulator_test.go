@@ -257,3 +257,15 @@ func TestStepClock_DependsOnNothingOutside(t *testing.T) {
 		t.Errorf("second look: %v", got)
 	}
 }
+
+func TestLimits_CallsAboutWebhooksCount(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, nil)
+	for range 5 {
+		if got := s.send("GET", "/v0/bases/app1/webhooks/ach1/payloads", "pata").Code; got != 200 {
+			t.Fatal(got)
+		}
+	}
+	s.want(429, "app1", "patb")
+	s.want(200, "app2", "patb")
+}

@@ -119,7 +119,7 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 		Verifier: auth.NewVerifier("pyairtable", staticKeys(public), nil),
 	})
 	client := airtable.New(5 * time.Second)
-	store := local.New(f.pool, local.Options{Now: time.Now})
+	store := local.New(f.pool, local.Options{Now: time.Now, Box: box})
 	origins := models.AllowedURLs{airtable.DefaultURL}
 	for _, address := range allowed {
 		origins = append(origins, strings.TrimSuffix(address, "/"))

@@ -23,7 +23,7 @@ const emulated = "/v0/appEmulator000001/Tasks"
 // newEmulator serves the sample base on a port, with Airtable's limits on.
 func newEmulator(t *testing.T, faults emulator.Faults) (*httptest.Server, *emulator.Emulator) {
 	t.Helper()
-	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), local.Options{Now: time.Now})
+	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), local.Options{Now: time.Now, Box: emulator.Box(), Egress: emulator.Everywhere()})
 	if err := emulator.SampleSeed().Plant(t.Context(), store); err != nil {
 		t.Fatal(err)
 	}

@@ -90,6 +90,11 @@ func TestSurface_ScopesOpenWhatAirtableSays(t *testing.T) {
 		{"DELETE " + orders + "/rec1", "", v0.ScopeRecordsWrite},
 		{"GET " + orders + "/rec1/comments", "", v0.ScopeCommentsRead},
 		{"POST /v0/bases/" + base + "/webhooks", "{}", v0.ScopeWebhooks},
+		{"GET /v0/bases/" + base + "/webhooks", "", v0.ScopeWebhooks},
+		{"DELETE /v0/bases/" + base + "/webhooks/ach1", "", v0.ScopeWebhooks},
+		{"POST /v0/bases/" + base + "/webhooks/ach1/refresh", "", v0.ScopeWebhooks},
+		{"POST /v0/bases/" + base + "/webhooks/ach1/enableNotifications", "{}", v0.ScopeWebhooks},
+		{"GET /v0/bases/" + base + "/webhooks/ach1/payloads", "", v0.ScopeWebhooks},
 	}
 	for _, scope := range []string{"", v0.ScopeSchemaRead, v0.ScopeSchemaWrite, v0.ScopeRecordsRead, v0.ScopeRecordsWrite, v0.ScopeCommentsRead, v0.ScopeWebhooks} {
 		token := anna.pat(t, scope, "*")

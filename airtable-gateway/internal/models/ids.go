@@ -75,6 +75,15 @@ func (s *IDs) View() ViewID     { return ViewID(s.New("viw")) }
 func (s *IDs) Record() RecordID { return RecordID(s.New("rec")) }
 func (s *IDs) Choice() ChoiceID { return ChoiceID(s.New("sel")) }
 
+func (s *IDs) Webhook() WebhookID { return WebhookID(s.New("ach")) }
+
+// Bytes returns n random bytes, as guessable as the ids.
+func (s *IDs) Bytes(n int) []byte {
+	out := make([]byte, n)
+	s.read(out)
+	return out
+}
+
 // IsID reports whether s has the shape of an id with the prefix. The length is
 // not enforced: clients' test suites use ids such as rec0.
 func IsID(prefix, s string) bool {

@@ -72,12 +72,12 @@ func ParseList(rawQuery string, body []byte) (ListParams, error) {
 	}
 	p := ListParams{PageSize: MaxPage}
 	r := &paramReader{in: in}
-	if size, ok := r.integer("pageSize", 1, MaxPage); ok {
+	if size, ok := r.integer("pageSize", MaxPage); ok {
 		p.PageSize = size
-	} else if size, ok := r.integer("limit", 1, MaxPage); ok {
+	} else if size, ok := r.integer("limit", MaxPage); ok {
 		p.PageSize = size
 	}
-	if most, ok := r.integer("maxRecords", 1, 1<<31-1); ok {
+	if most, ok := r.integer("maxRecords", 1<<31-1); ok {
 		p.MaxRecords = most
 	}
 	p.Offset, p.View, p.Formula = r.text("offset"), r.text("view"), r.text("filterByFormula")
@@ -236,7 +236,7 @@ func (r *paramReader) texts(key string) []string {
 	return out
 }
 
-func (r *paramReader) integer(key string, least, most int) (int, bool) {
+func (r *paramReader) integer(key string, most int) (int, bool) {
 	v := r.in[key]
 	if v == nil || v == "" {
 		return 0, false
@@ -251,7 +251,7 @@ func (r *paramReader) integer(key string, least, most int) (int, bool) {
 	default:
 		err = strconv.ErrSyntax
 	}
-	if err != nil || n < least || n > most {
+	if err != nil || n < 1 || n > most {
 		r.bad()
 		return 0, false
 	}

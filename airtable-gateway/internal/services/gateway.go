@@ -38,6 +38,7 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 		return upstream.Answer{}, err
 	}
 	c.Caller = upstream.Caller{Tenant: who.TenantID, User: who.UserID}
+	c.Scopes = who.Scopes
 	g.people.Meet(ctx, who)
 	switch c.Op {
 	case upstream.Whoami:
@@ -50,6 +51,9 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 	}
 	conn, _, err := g.connections.OfBase(ctx, who.TenantID, c.Base)
 	if err != nil {
+		return upstream.Answer{}, err
+	}
+	if err := permitWatching(who, conn, c); err != nil {
 		return upstream.Answer{}, err
 	}
 	return g.call(ctx, conn, c)

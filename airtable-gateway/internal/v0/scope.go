@@ -3,6 +3,7 @@ package v0
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -47,6 +48,27 @@ func Scope(c upstream.Call) string {
 		return ScopeBasesRead
 	}
 	return ScopeRecordsWrite // a push into a sync table
+}
+
+// anyScope in a list of scopes stands for all of them.
+const anyScope = "*"
+
+// WatchScopes is what a token needs, beside Scope, to make a webhook of the
+// specification or to read its payloads.
+func WatchScopes(s models.WebhookSpec) []string {
+	var out []string
+	if slices.Contains(s.DataTypes, models.TableData) {
+		out = append(out, ScopeRecordsRead)
+	}
+	if slices.Contains(s.DataTypes, models.TableFields) || slices.Contains(s.DataTypes, models.TableMetadata) {
+		out = append(out, ScopeSchemaRead)
+	}
+	return out
+}
+
+// Granted reports whether a token of these scopes opens the scope.
+func Granted(scopes []string, scope string) bool {
+	return slices.Contains(scopes, anyScope) || slices.Contains(scopes, scope)
 }
 
 // Reads reports whether repeating the call changes nothing.

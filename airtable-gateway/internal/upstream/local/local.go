@@ -8,7 +8,7 @@
 //
 // Served: bases, tables, fields, views, records with links, selects and people,
 // computed fields, upsert, sorted and plain walks, filterByFormula,
-// cellFormat=string, comments. Not yet: attachments, webhooks (404).
+// cellFormat=string, comments, webhooks. Not yet: attachments (404).
 package local
 
 import (
@@ -20,11 +20,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
 // Store answers Airtable calls from the database. It is safe for concurrent use
@@ -34,6 +36,10 @@ type Store struct {
 	now  func() time.Time
 	ids  *models.IDs
 	life time.Duration // of iterators
+
+	box    *seal.Box
+	egress egress.Guard
+	news   chan struct{} // a webhook may be due
 
 	mu      sync.Mutex
 	schemas map[schemaKey]*models.Base
@@ -57,6 +63,9 @@ type Options struct {
 	// IteratorLife is how long a walk may pause between two pages; 0 is
 	// models.IteratorLife.
 	IteratorLife time.Duration
+
+	Box    *seal.Box    // seals the keys of webhooks
+	Egress egress.Guard // says where webhooks may be pinged
 }
 
 // New returns the store in pool's database, which has this service's migrations.
@@ -65,7 +74,8 @@ func New(pool *pgxpool.Pool, o Options) *Store {
 		o.IteratorLife = models.IteratorLife
 	}
 	return &Store{
-		repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, life: o.IteratorLife, schemas: map[schemaKey]*models.Base{},
+		repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, life: o.IteratorLife, box: o.Box, egress: o.Egress,
+		news: make(chan struct{}, 1), schemas: map[schemaKey]*models.Base{},
 	}
 }
 
@@ -133,6 +143,18 @@ func (s *Store) answer(ctx context.Context, c upstream.Call) ([]byte, error) {
 		return s.updateComment(ctx, c)
 	case upstream.DeleteComment:
 		return s.deleteComment(ctx, c)
+	case upstream.ListWebhooks:
+		return s.listWebhooks(ctx, c)
+	case upstream.CreateWebhook:
+		return s.createWebhook(ctx, c)
+	case upstream.DeleteWebhook:
+		return s.deleteWebhook(ctx, c)
+	case upstream.EnableWebhook:
+		return s.enableWebhook(ctx, c)
+	case upstream.RefreshWebhook:
+		return s.refreshWebhook(ctx, c)
+	case upstream.ListPayloads:
+		return s.listPayloads(ctx, c)
 	}
 	return nil, models.ErrNoRoute
 }

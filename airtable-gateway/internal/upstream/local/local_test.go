@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -11,12 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
 // bench is a store on a database of the test's own, seen by one tenant.
@@ -36,8 +39,22 @@ func newBench(t testing.TB) *bench {
 	pool := pgtest.New(t, "airtable-gateway", repository.Migrations)
 	now := time.Date(2026, 5, 1, 10, 0, 0, 123e6, time.UTC)
 	b := &bench{t: t, pool: pool, clock: &now}
-	b.store = local.New(pool, local.Options{Now: b.now})
+	b.store = newStore(t, pool, b.now, "127.0.0.1")
 	return b.as(upstream.Caller{Tenant: id.New[id.Tenant](), User: id.New[id.User]()})
+}
+
+// newStore pings public addresses and the allowed ones.
+func newStore(t testing.TB, pool *pgxpool.Pool, now func() time.Time, allowed string) *local.Store {
+	t.Helper()
+	box, err := seal.New("test:" + base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := egress.Parse(allowed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return local.New(pool, local.Options{Now: now, Box: box, Egress: guard})
 }
 
 func (b *bench) now() time.Time { return *b.clock }

@@ -301,16 +301,29 @@ func (s *Store) updateField(ctx context.Context, c upstream.Call) ([]byte, error
 // changeSchema runs fn under the lock of c's base and gives the schema a new
 // version. fn may change the base that it gets: nobody else has it.
 func (s *Store) changeSchema(ctx context.Context, c upstream.Call, fn func(tx *repository.Tx, base *models.Base) error) error {
-	return s.repo.Write(ctx, func(tx *repository.Tx) error {
+	var w watch
+	err := s.repo.Write(ctx, func(tx *repository.Tx) error {
+		var err error
+		if w, err = s.watch(ctx, tx, c.Caller.Tenant, models.BaseID(c.Base)); err != nil {
+			return err
+		}
 		base, err := tx.LockBase(ctx, c.Caller.Tenant, models.BaseID(c.Base))
 		if err != nil {
 			return missing(err)
 		}
+		w.noteSchema(base)
 		if err := fn(tx, base); err != nil {
 			return err
 		}
-		return tx.BumpSchema(ctx, c.Caller.Tenant, base.ID)
+		if err := tx.BumpSchema(ctx, c.Caller.Tenant, base.ID); err != nil || len(w.hooks) == 0 {
+			return err
+		}
+		return w.tell(ctx, tx, c.Caller, base, s.clock(), models.Transaction{})
 	})
+	if err == nil {
+		s.spread(w)
+	}
+	return err
 }
 
 func apply(c models.Change, refusal *models.Error, taken func(string) bool, name, description *string) error {

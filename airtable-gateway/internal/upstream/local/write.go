@@ -25,6 +25,7 @@ type job struct {
 	single   bool
 	show     *models.Output // how the answer shows the records; nil: it does not
 	printer  *printer
+	watch    watch
 }
 
 // item is one record of a job. One without an id is created, or matched first if
@@ -114,16 +115,25 @@ func (s *Store) run(ctx context.Context, j *job) error {
 		// A second try must not see choices that the first one's rollback took away.
 		done = *j
 		done.items, done.mergeOn = slices.Clone(j.items), slices.Clone(j.mergeOn)
+		var err error
+		if done.watch, err = s.watch(ctx, tx, j.caller.Tenant, j.base.ID); err != nil {
+			return err
+		}
 		if err := s.makeChoices(ctx, tx, &done); err != nil {
 			return err
 		}
-		if err := s.newWriting(tx, &done).run(ctx); err != nil {
+		w := s.newWriting(tx, &done)
+		if err := w.run(ctx); err != nil {
 			return err
 		}
-		return s.prepareAnswer(ctx, tx, &done)
+		if err := s.prepareAnswer(ctx, tx, &done); err != nil {
+			return err
+		}
+		return w.tellWatchers(ctx)
 	})
 	if err == nil {
 		*j = done
+		s.spread(done.watch)
 	}
 	return err
 }
@@ -218,6 +228,7 @@ func (s *Store) makeChoices(ctx context.Context, tx *repository.Tx, j *job) erro
 	if err != nil {
 		return missing(err)
 	}
+	j.watch.noteSchema(base)
 	for _, fieldID := range slices.Sorted(maps.Keys(wanted)) {
 		f := base.Field(fieldID)
 		options, err := f.Options.AddChoices(wanted[fieldID], s.ids)
@@ -312,10 +323,17 @@ func (s *Store) deleteRecords(ctx context.Context, c upstream.Call) ([]byte, err
 	for _, recID := range ids {
 		j.items = append(j.items, item{id: recID})
 	}
-	err = s.repo.Write(ctx, func(tx *repository.Tx) error { return s.newWriting(tx, j).remove(ctx) })
+	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
+		var err error
+		if j.watch, err = s.watch(ctx, tx, j.caller.Tenant, j.base.ID); err != nil {
+			return err
+		}
+		return s.newWriting(tx, j).remove(ctx)
+	})
 	if err != nil {
 		return nil, err
 	}
+	s.spread(j.watch)
 	type deleted struct {
 		ID      models.RecordID `json:"id"`
 		Deleted bool            `json:"deleted"`

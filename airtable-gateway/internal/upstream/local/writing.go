@@ -341,5 +341,8 @@ func (w *writing) remove(ctx context.Context) error {
 	if err := w.save(ctx); err != nil {
 		return err
 	}
-	return w.tx.DeleteRecords(ctx, w.tenant(), w.table.ID, ids)
+	if err := w.tx.DeleteRecords(ctx, w.tenant(), w.table.ID, ids); err != nil {
+		return err
+	}
+	return w.tellWatchers(ctx)
 }
