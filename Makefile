@@ -40,6 +40,9 @@ test-go:
 clients: ## install the real Airtable clients that the end-to-end tests use
 	./pyairtable/e2e/clients/install.sh
 
+client-suites: clients ## what the clients' own tests expect, asked of the emulator, the base store and a connection
+	set -o pipefail; go run ./pkg/cmd/withinfra -- go test ./pyairtable/e2e -count=1 -v -run 'TestClients_TheirOwnSuites|TestDropIn' | grep -E 'passed, |skipped |FAIL|^ok|_test.go'
+
 lint: $(BIN)/golangci-lint modules ## linters, and each module on its own
 	@for m in $(MODULES); do echo "lint $$m" && (cd $$m && $(BIN)/golangci-lint run ./...) || exit 1; done
 
@@ -64,4 +67,4 @@ newservice: ## make a service: make newservice NAME=quota-service PORT=8021
 clean: ## remove what was built (.run, the data, stays)
 	rm -rf $(BIN)
 
-.PHONY: help up down build test clients lint modules bench-gateway bench-airtable bench-store newservice clean
+.PHONY: help up down build test clients client-suites lint modules bench-gateway bench-airtable bench-store newservice clean

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/apptest"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
@@ -77,8 +77,8 @@ func startEmulator(t *testing.T, flags ...string) *emulator {
 	flags = append([]string{"-addr", "127.0.0.1:0", "-database-url", pgtest.URL(t, airtableapi.Service.Name, nil)}, flags...)
 	cmd := exec.CommandContext(t.Context(), program(t, "airtable-gateway/cmd/airtable-emulator"), flags...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	var errors strings.Builder
-	cmd.Stderr = &errors
+	log := &apptest.Log{}
+	cmd.Stderr = log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,15 +89,14 @@ func startEmulator(t *testing.T, flags ...string) *emulator {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
-		if t.Failed() && errors.Len() > 0 {
-			t.Logf("the emulator said:\n%s", errors.String())
+		if t.Failed() && log.String() != "" {
+			t.Logf("the emulator said:\n%s", tail(log))
 		}
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	url, ok := strings.CutPrefix(strings.TrimSpace(line), "serving on ")
 	if err != nil || !ok {
-		rest, _ := io.ReadAll(stdout)
-		t.Fatalf("the emulator did not start: %q %s, %v\n%s", line, rest, err, errors.String())
+		t.Fatalf("the emulator did not start: %q, %v", line, err)
 	}
 	return &emulator{url: url}
 }

@@ -42,7 +42,6 @@ func TestClients_WorkUnchanged(t *testing.T) {
 		"PYAIRTABLE_URL=" + w.urls[catalog.Gateway.Name],
 		"PYAIRTABLE_TOKEN=" + w.pat(t, who, "data.records:read", "data.records:write", "schema.bases:read", "schema.bases:write"),
 	}
-	const clients = "pyairtable/e2e/clients"
 	python := filepath.Join(top(t), clients, ".venv", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		t.Fatalf("the clients are not installed; run make clients (%v)", err)

@@ -17,7 +17,6 @@ func TestReadme_FirstProgramsRun(t *testing.T) {
 	w := start(t, nil)
 	_, who := w.user(t)
 	w.demo(t, who)
-	const clients = "pyairtable/e2e/clients"
 	env := []string{
 		"PYAIRTABLE_TOKEN=" + w.pat(t, who, "data.records:read", "schema.bases:read"),
 		"NODE_PATH=" + filepath.Join(top(t), clients, "node_modules"),

@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import process from "node:process";
 import Airtable from "airtable";
+import { refused, run } from "./steps.mjs";
 
 const { PYAIRTABLE_URL: endpointUrl, PYAIRTABLE_TOKEN: apiKey } = process.env;
 const ODD_NAME = "Orders/2026 \"it's\" 100%? #1 🚀";
@@ -40,13 +41,6 @@ async function makeBase() {
 }
 
 const connect = (key) => new Airtable({ apiKey: key, endpointUrl, requestTimeout: 60_000 });
-
-async function refused(call, statusCode, error) {
-  await assert.rejects(call, (e) => {
-    assert.deepEqual({ statusCode: e.statusCode, error: e.error }, { statusCode, error });
-    return true;
-  });
-}
 
 const steps = {
   async createAndFind({ orders }) {
@@ -132,14 +126,4 @@ const steps = {
 const baseId = await makeBase();
 const base = connect(apiKey).base(baseId);
 const world = { baseId, base, orders: base(ODD_NAME), customers: base("Customers") };
-let failed = 0;
-for (const [name, run] of Object.entries(steps)) {
-  try {
-    await run(world);
-    console.log(`ok    airtable.js ${name}`);
-  } catch (e) {
-    failed++;
-    console.log(`FAIL  airtable.js ${name}: ${e.message ?? e}`);
-  }
-}
-process.exit(failed ? 1 : 0);
+await run(steps, world);

@@ -8,36 +8,13 @@ schema.bases:write on all bases. Exits with 1 and names what failed.
 
 import os
 import secrets
-import sys
 
-import requests
 from pyairtable import Api
 from pyairtable.formulas import match
+from steps import equal, refused, run, step
 
 URL, TOKEN = os.environ["PYAIRTABLE_URL"], os.environ["PYAIRTABLE_TOKEN"]
 ODD_NAME = "Orders/2026 \"it's\" 100%? #1 🚀"
-steps = []
-
-
-def step(f):
-    steps.append(f)
-    return f
-
-
-def equal(got, want, what):
-    if got != want:
-        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
-
-
-def refused(status, kind, f):
-    try:
-        f()
-    except requests.HTTPError as e:
-        equal(e.response.status_code, status, "status")
-        if kind not in str(e):
-            raise AssertionError(f"want {kind} in {e}") from e
-        return
-    raise AssertionError(f"not refused, want {status} {kind}")
 
 
 class World:
@@ -171,17 +148,5 @@ def errors(w):
     refused(401, "", lambda: wrong.table(w.base.id, "Customers").all())
 
 
-def main():
-    world, failed = World(), 0
-    for f in steps:
-        try:
-            f(world)
-            print(f"ok    pyairtable {f.__name__}")
-        except Exception as e:  # the next steps are still worth their report
-            failed += 1
-            print(f"FAIL  pyairtable {f.__name__}: {type(e).__name__}: {e}")
-    sys.exit(1 if failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run(World())
