@@ -186,6 +186,31 @@ func TestMarked_AFieldThatCannotBeMatchedByIsRefused(t *testing.T) {
 	}
 }
 
+// The first try is executed, the others are not: the record is found all the same.
+func TestMarked_ARecordOfALostTryIsFound(t *testing.T) {
+	t.Parallel()
+	f := newFar(t)
+	n := 0
+	up := marker.Of(retry.New(prometheus.NewRegistry()).Of(do(func(ctx context.Context, c upstream.Call) (upstream.Answer, error) {
+		if v0.Reads(c) {
+			return f.Do(ctx, c)
+		}
+		if n++; n > 1 {
+			return v0.Retry(), nil
+		}
+		_, _ = f.Do(ctx, c)
+		return upstream.Answer{}, errBroken
+	})))
+	a, err := up.Do(t.Context(), create(`{"fields":{"Points":55}}`, "Name"))
+	if err != nil || a.Status != 200 || !strings.Contains(string(a.Body), `"Points":55`) || f.points(t)[55] != 1 {
+		t.Errorf("%d %s %v", a.Status, a.Body, err)
+	}
+}
+
+type do func(ctx context.Context, c upstream.Call) (upstream.Answer, error)
+
+func (d do) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error) { return d(ctx, c) }
+
 func TestUnmarked_ALostCreateStaysUnknown(t *testing.T) {
 	t.Parallel()
 	f := newFar(t)

@@ -16,6 +16,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -67,14 +68,29 @@ func (p patient) Do(ctx context.Context, c upstream.Call) (upstream.Answer, erro
 		}
 		reason := reasonOf(answer, err)
 		if reason == "" || !repeatable(c, reason) || c.Attempt+1 >= mostTries || ctx.Err() != nil {
-			return answer, err
+			return last(c, answer, err, mayBeDone)
 		}
 		mayBeDone = mayBeDone || reason == broken || reason == serverError
 		if !p.r.pause(ctx, c.Attempt, answer) {
-			return answer, err
+			return last(c, answer, err, mayBeDone)
 		}
 		p.r.tries.WithLabelValues(reason).Inc()
 	}
+}
+
+var errMayBeDone = errors.New("an earlier try may have been executed")
+
+// last is what the caller hears in the end. That the last try of a keyed call was not
+// executed is no news if an earlier one may have been: the caller must not take it for
+// leave to come again, as he would come with another key.
+func last(c upstream.Call, a upstream.Answer, err error, mayBeDone bool) (upstream.Answer, error) {
+	switch {
+	case !c.Keyed || !mayBeDone || err == nil && a.Status == http.StatusOK:
+		return a, err
+	case err != nil:
+		return upstream.Answer{}, fmt.Errorf("%w; the last one: %v", errMayBeDone, err) //nolint:errorlint // what it wraps is about the last try alone
+	}
+	return upstream.Answer{}, fmt.Errorf("%w; the last one: status %d", errMayBeDone, a.Status)
 }
 
 // The reasons to repeat a call.

@@ -158,3 +158,20 @@ func keyed(c upstream.Call) upstream.Call {
 	c.Keyed = true
 	return c
 }
+
+// Who hears that nothing was executed comes again, with another key.
+func TestDo_AKeyedCallThatMayBeDoneIsNeverToldNotToBe(t *testing.T) {
+	t.Parallel()
+	for _, then := range []result{unsent, away, gateway, limited, invalid} {
+		a, _, err := run(t, keyed(upsert), cut, then, then, then, then)
+		if !errors.Is(err, errMayBeDone) || errors.Is(err, upstream.ErrNotSent) {
+			t.Errorf("%d %v, after a lost try: %d, %v", then.answer.Status, then.err, a.Status, err)
+		}
+		if a, _, err := run(t, keyed(upsert), then, then, then, then); a.Status != then.answer.Status || !errors.Is(err, then.err) {
+			t.Errorf("%d %v alone: %d, %v", then.answer.Status, then.err, a.Status, err)
+		}
+	}
+	if a, _, err := run(t, keyed(upsert), cut, fine); a.Status != http.StatusOK || err != nil {
+		t.Errorf("%d, %v", a.Status, err)
+	}
+}
