@@ -260,11 +260,12 @@ var (
 	anyID      = regexp.MustCompile(`\b(app|tbl|fld|viw|rec|sel|itr|usr|att|com|ach)[A-Za-z0-9]{14}\b`)
 	anyInstant = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
 	anyURL     = regexp.MustCompile(`"https?://[^"]*"`)
-	anySecret  = regexp.MustCompile(`"(macSecretBase64|email|name":"[^"]*","email|durationMs)":("[^"]*"|[\d.]+)`)
+	anyPerson  = regexp.MustCompile(`\{"email":"[^"]*","id":("usr[A-Za-z0-9]+"),"name":"[^"]*"\}`)
+	anySecret  = regexp.MustCompile(`"(macSecretBase64|email|displayName|name":"[^"]*","email|durationMs)":("[^"]*"|[\d.]+)`)
 )
 
 // apply numbers the ids in the order in which they were met, and blanks addresses,
-// secrets and the instants of these days: those that a scenario writes are older.
+// what people are called, secrets and the instants of these days: those that a scenario writes are older.
 func (n normaliser) apply(body string) string {
 	body = anyInstant.ReplaceAllStringFunc(body, func(s string) string {
 		at, err := time.Parse(time.RFC3339, s)
@@ -274,6 +275,7 @@ func (n normaliser) apply(body string) string {
 		return s
 	})
 	body = anyURL.ReplaceAllString(body, `"(address)"`)
+	body = anyPerson.ReplaceAllString(body, `{"id":$1}`)
 	body = anySecret.ReplaceAllString(body, `"$1":"…"`)
 	return anyID.ReplaceAllStringFunc(body, func(s string) string {
 		if n.ids[s] == "" {

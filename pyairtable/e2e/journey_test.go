@@ -38,10 +38,14 @@ func TestClients_WorkUnchanged(t *testing.T) {
 	w := start(t, nil)
 	_, who := w.user(t)
 	w.demo(t, who)
-	env := []string{
-		"PYAIRTABLE_URL=" + w.urls[catalog.Gateway.Name],
-		"PYAIRTABLE_TOKEN=" + w.pat(t, who, "data.records:read", "data.records:write", "schema.bases:read", "schema.bases:write"),
-	}
+	gateway := w.urls[catalog.Gateway.Name]
+	pat := w.pat(t, who, "data.records:read", "data.records:write", "schema.bases:read", "schema.bases:write",
+		"data.recordComments:read", "data.recordComments:write", "user.email:read")
+	await.True(t, "airtable-gateway to have heard who he is", func() bool {
+		_, body := request(t, "GET", gateway+"/v0/meta/whoami", pat, "")
+		return strings.Contains(body, `"email"`)
+	})
+	env := []string{"PYAIRTABLE_URL=" + gateway, "PYAIRTABLE_TOKEN=" + pat}
 	python := filepath.Join(top(t), clients, ".venv", "bin", "python")
 	if _, err := os.Stat(python); err != nil {
 		t.Fatalf("the clients are not installed; run make clients (%v)", err)

@@ -83,7 +83,7 @@ func parse(args []string, out io.Writer) (setting, error) {
 	f.StringVar(&s.address, "addr", "127.0.0.1:8900", "`address` to listen on; port 0 takes a free one")
 	f.StringVar(&s.database, "database-url", "", "`URL` of a PostgreSQL database for this emulator alone; what it holds stays. Default: a private, ephemeral server")
 	f.BoolVar(&s.install, "install", true, "install PostgreSQL if this machine has none")
-	f.StringVar(&s.seed, "seed", "", "JSON `file` with tokens, bases, tables, fields and records, ids chosen; see internal/emulator/sample.json. Default: that sample")
+	f.StringVar(&s.seed, "seed", "", "JSON `file` with tokens, collaborators, bases, tables, fields and records, ids chosen; see internal/emulator/sample.json. Default: that sample")
 	f.StringVar(&s.dataClock, "clock", "", "deterministic clock of the stored data: the RFC 3339 `time` that it begins at. Default: the real time. Limits and pings always go by the real time")
 	f.DurationVar(&s.dataStep, "clock-step", time.Millisecond, "how far -clock moves each time that the store looks at it")
 	f.DurationVar(&s.iteratorLife, "iterator-life", models.IteratorLife, "how long a client may wait between two pages of a list, by the clock of the stored data")
@@ -146,7 +146,7 @@ func (s setting) run(ctx context.Context, started func(address string)) error {
 		return err
 	}
 	handler := emulator.New(emulator.Options{
-		Store: store, Tokens: seed.Tokens, Limits: s.limits, Faults: s.faults, PlainRateLimit: s.plain, Now: time.Now,
+		Store: store, Tokens: seed.Tokens, Collaborators: seed.Collaborators, Limits: s.limits, Faults: s.faults, PlainRateLimit: s.plain, Now: time.Now,
 	})
 	go emulator.Forget(ctx, pool)
 	pinger := local.NewPinger(store, local.PingerOptions{Now: time.Now, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})

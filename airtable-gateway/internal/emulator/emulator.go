@@ -27,7 +27,7 @@ const (
 	mostBody = 8 << 20
 )
 
-// owner holds all that an emulator stores; it has one tenant and one user.
+// owner holds all that an emulator stores; it has one tenant. He is its first user.
 var owner = upstream.Caller{Tenant: mustID[id.Tenant]("018f0000-0000-7000-8000-000000000001"), User: mustID[id.User]("018f0000-0000-7000-8000-000000000002")}
 
 func mustID[T any](s string) id.ID[T] {
@@ -42,8 +42,10 @@ func mustID[T any](s string) id.ID[T] {
 type Options struct {
 	Store  upstream.Upstream
 	Tokens []Token // none: every token that begins with pat
-	Limits Limits
-	Faults Faults
+	// Collaborators are whom the tokens belong to, as the seed planted them.
+	Collaborators []Collaborator
+	Limits        Limits
+	Faults        Faults
 	// PlainRateLimit answers 429 in the shape of the documentation rather than in
 	// the one that the live service sends.
 	PlainRateLimit bool
@@ -170,7 +172,8 @@ func (e *Emulator) execute(r *http.Request, call upstream.Call, token Token) ups
 		e.count(func(s *Stats) *int { return &s.Unavailable })
 		return v0.Refuse(models.ErrRetriable)
 	}
-	call.Caller, call.RawQuery, call.Header, call.Body = owner, r.URL.RawQuery, r.Header, body
+	_, caller := e.owns(token)
+	call.Caller, call.RawQuery, call.Header, call.Body = caller, r.URL.RawQuery, r.Header, body
 	call.Scopes = token.Scopes
 	answer, err := e.store(r, call, token)
 	if err != nil {
@@ -185,7 +188,11 @@ func (e *Emulator) execute(r *http.Request, call upstream.Call, token Token) ups
 
 func (e *Emulator) store(r *http.Request, call upstream.Call, token Token) (upstream.Answer, error) {
 	if call.Op == upstream.Whoami {
-		return v0.OK(map[string]string{"id": models.DerivedID("usr", token.Token)}), nil
+		person, _ := e.owns(token)
+		if !token.opens(v0.ScopeEmail) {
+			person.Email = ""
+		}
+		return v0.Whoami(models.Person{ID: person.ID, Email: person.Email}), nil
 	}
 	answer, err := e.opts.Store.Do(r.Context(), call)
 	if call.Op != upstream.ListBases || err != nil || answer.Status != http.StatusOK {

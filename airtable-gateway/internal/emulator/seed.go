@@ -34,8 +34,9 @@ func SampleSeed() Seed {
 // Seed is what an emulator holds at its start. Ids are chosen by the seed, or made
 // where it names none. Links between records may point forward.
 type Seed struct {
-	Tokens []Token    `json:"tokens"` // none: every token that begins with pat
-	Bases  []SeedBase `json:"bases"`
+	Tokens        []Token        `json:"tokens"`        // none: every token that begins with pat
+	Collaborators []Collaborator `json:"collaborators"` // none: one owner
+	Bases         []SeedBase     `json:"bases"`
 }
 
 // SeedBase is a base with its tables.
@@ -98,11 +99,18 @@ func ReadSeed(r io.Reader) (Seed, error) {
 	if err := dec.Decode(&s); err != nil {
 		return s, fmt.Errorf("read seed: %w", err)
 	}
+	if err := s.check(); err != nil {
+		return s, fmt.Errorf("read seed: %w", err)
+	}
 	return s, nil
 }
 
-// Plant stores the seed's bases, those that are there already left as they are.
+// Plant stores the seed's collaborators and bases. Bases that are there already are
+// left as they are.
 func (s Seed) Plant(ctx context.Context, store *local.Store) error {
+	if err := s.enter(ctx, store); err != nil {
+		return err
+	}
 	for _, b := range s.Bases {
 		_, err := store.CreateBase(ctx, owner, b.spec(store))
 		if errors.Is(err, repository.ErrDuplicateID) {

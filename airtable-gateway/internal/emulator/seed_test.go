@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -82,5 +83,82 @@ func TestSeed_AMisspeltKeyIsTold(t *testing.T) {
 	t.Parallel()
 	if _, err := emulator.ReadSeed(strings.NewReader(`{"basis":[]}`)); err == nil || !strings.Contains(err.Error(), "basis") {
 		t.Errorf("err = %v", err)
+	}
+}
+
+const teamSeed = `{
+	"collaborators":[{"id":"usrAnn","email":"ann@example.com","name":"Ann"},{"id":"usrBob","email":"bob@example.com","name":"Bob"}],
+	"tokens":[{"token":"patAnn","scopes":["*"],"bases":["*"]},{"token":"patBob","scopes":["data.recordComments:read","data.recordComments:write","data.records:read","data.records:write"],"bases":["*"],"user":"usrBob"},
+		{"token":"patReader","scopes":["data.records:read"],"bases":["*"]}],
+	"bases":[{"id":"appT","name":"T","tables":[{"name":"T","fields":[{"name":"N","type":"singleLineText"},{"name":"Owner","type":"singleCollaborator"},
+		{"name":"By","type":"createdBy"},{"name":"Sum","type":"aiText","options":{"prompt":["x"]}}],
+		"records":[{"id":"recOne","fields":{"N":"n","Owner":{"id":"usrBob"},"Sum":{"state":"generated","isStale":true,"value":"v"}}}]}]}]}`
+
+func TestSeed_CollaboratorsAreNamedAndOwnTheirTokens(t *testing.T) {
+	t.Parallel()
+	store := local.New(pgtest.New(t, "airtable-gateway", repository.Migrations), local.Options{Now: time.Now})
+	seed, err := emulator.ReadSeed(strings.NewReader(teamSeed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := seed.Plant(t.Context(), store); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := emulator.New(emulator.Options{Store: store, Now: time.Now, Tokens: seed.Tokens, Collaborators: seed.Collaborators})
+	for token, want := range map[string]string{
+		"patAnn": `{"id":"usrAnn","email":"ann@example.com"}`, "patBob": `{"id":"usrBob"}`, "patReader": `{"id":"usrAnn"}`,
+	} {
+		if got := get(t, e, token, "/v0/meta/whoami"); got != want {
+			t.Errorf("%s is %s, want %s", token, got, want)
+		}
+	}
+	if got, want := get(t, e, "patAnn", "/v0/appT/T/recOne"), `"fields":{"N":"n","Owner":{"email":"bob@example.com","id":"usrBob","name":"Bob"},`+
+		`"By":{"email":"ann@example.com","id":"usrAnn","name":"Ann"},"Sum":{"isStale":true,"state":"generated","value":"v"}}}`; !strings.HasSuffix(got, want) {
+		t.Errorf("got %s", got)
+	}
+	send := func(token, method, path, body string) (int, string) {
+		t.Helper()
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	const comments = "/v0/appT/T/recOne/comments"
+	if status, body := send("patBob", "POST", comments, `{"text":"Hi @[usrAnn]"}`); status != 200 || !strings.Contains(body, `"author":{"email":"bob@example.com","id":"usrBob","name":"Bob"}`) ||
+		!strings.Contains(body, `"displayName":"Ann"`) {
+		t.Errorf("%d %s", status, body)
+	}
+	var page struct{ Comments []struct{ ID string } }
+	if _, body := send("patAnn", "GET", comments, ""); json.Unmarshal([]byte(body), &page) != nil || len(page.Comments) != 1 {
+		t.Fatalf("comments: %s", body)
+	}
+	for token, method := range map[string]string{"patAnn": "PATCH", "patReader": "GET"} {
+		path := comments
+		if method == "PATCH" {
+			path += "/" + page.Comments[0].ID
+		}
+		if status, body := send(token, method, path, `{"text":"mine now"}`); status != 403 {
+			t.Errorf("%s by %s: %d %s", method, token, status, body)
+		}
+	}
+	if _, body := send("patBob", "POST", "/v0/appT/T", `{"fields":{}}`); !strings.Contains(body, `"By":{"email":"bob@example.com"`) {
+		t.Errorf("made by Bob: %s", body)
+	}
+}
+
+func TestSeed_BadCollaboratorsAreTold(t *testing.T) {
+	t.Parallel()
+	for text, word := range map[string]string{
+		`{"collaborators":[{"id":"Ann"}]}`:                         "Ann",
+		`{"collaborators":[{"id":"usrA"},{"id":"usrA"}]}`:          "usrA",
+		`{"tokens":[{"token":"patX","user":"usrNobody"}]}`:         "usrNobody",
+		`{"collaborators":[{"id":"usrA","mail":"a@example.com"}]}`: "mail",
+	} {
+		if _, err := emulator.ReadSeed(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

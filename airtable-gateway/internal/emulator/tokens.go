@@ -9,11 +9,13 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 )
 
-// Token is one that the emulator accepts, with what it opens. A base "*" is all.
+// Token is one that the emulator accepts, with what it opens. A scope "*" is all, and
+// so is a base "*".
 type Token struct {
-	Token  string   `json:"token"`
-	Scopes []string `json:"scopes"`
-	Bases  []string `json:"bases"`
+	Token  string          `json:"token"`
+	Scopes []string        `json:"scopes"`
+	Bases  []string        `json:"bases"`
+	User   models.PersonID `json:"user"` // the collaborator whom it belongs to; "": the first
 }
 
 // tokens are those of the seed; without any, every token that begins with pat is
@@ -48,6 +50,11 @@ func (t Token) sees(base string) bool {
 	return slices.Contains(t.Bases, "*") || slices.Contains(t.Bases, base)
 }
 
+// opens reports whether the token has the scope.
+func (t Token) opens(scope string) bool {
+	return slices.Contains(t.Scopes, "*") || slices.Contains(t.Scopes, scope)
+}
+
 // refuses says what the token lacks for the call; nil if nothing.
 func (t Token) refuses(c upstream.Call) *models.Error {
 	scope := v0.Scope(c)
@@ -56,7 +63,7 @@ func (t Token) refuses(c upstream.Call) *models.Error {
 		return models.ErrNoSchema
 	case c.Base != "" && !t.sees(c.Base):
 		return models.ErrModelNotFound
-	case scope != "" && !slices.Contains(t.Scopes, "*") && !slices.Contains(t.Scopes, scope):
+	case scope != "" && !t.opens(scope):
 		return models.ErrModelNotFound
 	}
 	return nil

@@ -305,8 +305,8 @@ func TestWhoami_TellsTheAddressToWhoHasTheScope(t *testing.T) {
 		want string
 	}{
 		{anna.pat(t, "data.records:read", "*"), `{"id":"` + usr + `"}`},
-		{anna.pat(t, "data.records:read user.email:read"), `{"email":"old@secret.example","id":"` + usr + `"}`},
-		{anna, `{"email":"old@secret.example","id":"` + usr + `"}`},
+		{anna.pat(t, "data.records:read user.email:read"), `{"id":"` + usr + `","email":"old@secret.example"}`},
+		{anna, `{"id":"` + usr + `","email":"old@secret.example"}`},
 	} {
 		if got := tt.as.v0(t, "GET", "/v0/meta/whoami", ""); got.status != 200 || got.body != tt.want {
 			t.Errorf("%d %s, want %s", got.status, got.body, tt.want)

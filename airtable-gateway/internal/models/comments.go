@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -91,27 +92,22 @@ func ParseCommentPage(rawQuery string, record RecordID) (CommentPage, error) {
 	return p, nil
 }
 
-// CommentOffset is the token of the page behind the comment.
-func CommentOffset(c Comment) string {
-	return commentOffset(c.Number, c.Record)
-}
+// CommentOffset is the token of the page behind the comment, written itr…/com….
+func CommentOffset(c Comment) string { return commentOffset(c.Number, c.Record) }
 
-func commentOffset(number int64, record RecordID) string {
-	text := strconv.FormatInt(number, 10)
-	return DerivedID("itr", string(record), text) + "/" + text
+func commentOffset(n int64, record RecordID) string {
+	place := digits(n, idLength)
+	return "itr" + checksum("comments", string(record), place) + "AAAAAA/com" + place
 }
 
 // readCommentOffset returns 0 for what is no token of the record's.
 func readCommentOffset(offset string, record RecordID) int64 {
-	const place = len("itr") + idLength + 1
-	if len(offset) <= place {
+	_, place, _ := strings.Cut(offset, "/com")
+	n, ok := number(place)
+	if !ok || len(place) != idLength || offset != commentOffset(n, record) {
 		return 0
 	}
-	number, err := strconv.ParseInt(offset[place:], 10, 64)
-	if err != nil || number <= 0 || offset != commentOffset(number, record) {
-		return 0
-	}
-	return number
+	return n
 }
 
 var mention = regexp.MustCompile(`@\[(usr[A-Za-z0-9]{1,61})\]`)

@@ -55,16 +55,6 @@ func meet(ctx context.Context, q postgres.Querier, tenant id.TenantID, user id.U
 	return nil
 }
 
-// Enter stores a person with a chosen id, or changes his id, address and name. It
-// returns ErrDuplicateID if another of the tenant has the id.
-func (d *Directory) Enter(ctx context.Context, tenant id.TenantID, p models.Person) error {
-	_, err := d.pool.Exec(ctx, `
-		INSERT INTO people (tenant_id, user_id, airtable_id, email, name) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT ON CONSTRAINT people_pkey DO UPDATE SET airtable_id = excluded.airtable_id, email = excluded.email, name = excluded.name`,
-		tenant, p.User, p.ID, p.Email, p.Name)
-	return insertError("person", "people_airtable_id_key", err)
-}
-
 // Registered notes a new account: its address, and its name unless a profile has
 // said another.
 func (d *Directory) Registered(ctx context.Context, tx pgx.Tx, e events.Event, data authapi.UserRegisteredData) error {

@@ -46,6 +46,16 @@ func (r Reader) PeopleCalled(ctx context.Context, tenant id.TenantID, ids []mode
 		tenant, ids, emails, names)
 }
 
+// EnterPerson stores a person with a chosen id, or changes his id, address and name.
+// It returns ErrDuplicateID if another of the tenant has the id.
+func (s *Store) EnterPerson(ctx context.Context, tenant id.TenantID, p models.Person) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO people (tenant_id, user_id, airtable_id, email, name) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT ON CONSTRAINT people_pkey DO UPDATE SET airtable_id = excluded.airtable_id, email = excluded.email, name = excluded.name`,
+		tenant, p.User, p.ID, p.Email, p.Name)
+	return insertError("person", "people_airtable_id_key", err)
+}
+
 // readTouched reads who changed which cell last.
 func readTouched(raw []byte) (map[models.FieldID]models.Touch, error) {
 	if len(raw) == 0 {

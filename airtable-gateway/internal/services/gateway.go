@@ -43,7 +43,7 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 	switch c.Op {
 	case upstream.Whoami:
 		owner, err := g.people.Whoami(ctx, who)
-		return v0.OK(owner), err
+		return v0.Whoami(owner), err
 	case upstream.ListBases:
 		return g.listBases(ctx, who, c)
 	case upstream.CreateBase:

@@ -10,15 +10,13 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 )
-
-// ScopeEmail lets a token learn its owner's address, as at Airtable.
-const ScopeEmail = "user.email:read"
 
 // Profiles is user-service, as far as it says who users are.
 type Profiles interface {
@@ -88,16 +86,14 @@ func (p *People) Meet(ctx context.Context, who auth.Principal) {
 }
 
 // Whoami is what the token says of its owner.
-func (p *People) Whoami(ctx context.Context, who auth.Principal) (map[string]string, error) {
-	out := map[string]string{"id": models.UserIDOf(who.UserID)}
-	if !who.HasScope(ScopeEmail) {
-		return out, nil
+func (p *People) Whoami(ctx context.Context, who auth.Principal) (models.Person, error) {
+	owner := models.Person{ID: models.PersonID(models.UserIDOf(who.UserID))}
+	if !who.HasScope(v0.ScopeEmail) {
+		return owner, nil
 	}
 	people, err := p.directory.People(ctx, who.TenantID, nil, []id.UserID{who.UserID})
-	if email := people.Of(who.UserID).Email; email != "" {
-		out["email"] = email
-	}
-	return out, err
+	owner.Email = people.Of(who.UserID).Email
+	return owner, err
 }
 
 // Run asks user-service for the profiles that have changed, until ctx ends.

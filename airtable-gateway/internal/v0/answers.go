@@ -52,6 +52,14 @@ func Retry() upstream.Answer {
 // OK is a 200 with the JSON of body.
 func OK(body any) upstream.Answer { return answer(http.StatusOK, models.Marshal(body)) }
 
+// Whoami is the answer that says whose token it is, with the address if it is known.
+func Whoami(owner models.Person) upstream.Answer {
+	return OK(struct {
+		ID    models.PersonID `json:"id"`
+		Email string          `json:"email,omitempty"`
+	}{owner.ID, owner.Email})
+}
+
 func answer(status int, body []byte) upstream.Answer {
 	return upstream.Answer{Status: status, Header: http.Header{"Content-Type": {ContentType}}, Body: body}
 }

@@ -21,6 +21,7 @@ const (
 	ScopeWebhooks      = "webhook:manage"
 	ScopeBasesRead     = "workspacesAndBases:read"
 	ScopeBasesWrite    = "workspacesAndBases:write"
+	ScopeEmail         = "user.email:read" // opens nothing; whoami says more to it
 )
 
 var scopes = map[upstream.Op]string{

@@ -66,7 +66,7 @@ var (
 	}
 )
 
-// For other services.
+// LookUpUsers is for other services.
 var LookUpUsers = api.Op[UserIDs, UserCards]{
 	Name: "lookUpUsers", Method: http.MethodPost, Path: "/internal/v1/users/lookup",
 	Access: api.Internal, Summary: "Say who users are",

@@ -2,8 +2,8 @@
 
     PYAIRTABLE_URL=http://localhost:8080 PYAIRTABLE_TOKEN=pat… python scenario.py
 
-The token needs data.records:read, data.records:write, schema.bases:read and
-schema.bases:write on all bases. Exits with 1 and names what failed.
+The token needs the scopes to read and write data.records, data.recordComments and
+schema.bases, and user.email:read, on all bases. Exits with 1 and names what failed.
 """
 
 import os
@@ -123,6 +123,42 @@ def upsert(w):
 def typecast(w):
     made = w.table.create({"Qty": "12", "State": "brand new"}, typecast=True)
     equal(made["fields"], {"Qty": 12, "State": "brand new"}, "cast")
+
+
+@step
+def people(w):
+    me = w.api.whoami()
+    equal("@" in me["email"], True, "address of whoami")
+    table = w.base.create_table("People", [
+        {"name": "Code", "type": "barcode"}, {"name": "Owner", "type": "singleCollaborator"},
+        {"name": "Team", "type": "multipleCollaborators"}])
+    made = table.create({"Code": {"text": "4006381333931"}, "Owner": {"id": me["id"]}, "Team": me["email"]}, typecast=True)
+    equal(made["fields"]["Owner"]["id"], me["id"], "owner")
+    equal(made["fields"]["Owner"]["email"], me["email"], "owner's address")
+    equal(made["fields"]["Team"], [made["fields"]["Owner"]], "team")
+    equal(table.first(formula=match({"Code": "4006381333931"}))["id"], made["id"], "found by its barcode")
+    refused(422, "INVALID_VALUE_FOR_COLUMN", lambda: table.create({"Owner": {"id": "usrAAAAAAAAAAAAAA"}}))
+
+
+@step
+def comments(w):
+    me = w.api.whoami()
+    made = w.table.create({"No": "C"})
+    equal(w.table.comments(made["id"]), [], "no comments")
+    first = w.table.add_comment(made["id"], f"Hi @[{me['id']}]")
+    equal((first.author.id, first.author.email, first.last_updated_time), (me["id"], me["email"], None), "comment")
+    equal(first.mentioned[me["id"]].email, me["email"], "mentioned")
+    second = w.table.add_comment(made["id"], "two")
+    second.text = "second"
+    second.save()
+    equal([c.text for c in w.table.comments(made["id"])], ["second", first.text], "comments")
+    equal(w.table.comments(made["id"])[0].last_updated_time is None, False, "edited")
+    counted = w.table.all(formula=match({"No": "C"}), count_comments=True)
+    equal(counted[0]["commentCount"], 2, "counted")
+    first.delete()
+    equal([c.text for c in w.table.comments(made["id"])], ["second"], "after deleting one")
+    w.table.delete(made["id"])
+    refused(404, "MODEL_ID_NOT_FOUND", lambda: w.table.comments(made["id"]))
 
 
 @step

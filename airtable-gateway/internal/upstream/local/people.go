@@ -5,7 +5,14 @@ import (
 	"strings"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/pkg/id"
 )
+
+// EnterPerson lets the tenant's bases name the person, under a chosen id. Another with
+// the id is repository.ErrDuplicateID.
+func (s *Store) EnterPerson(ctx context.Context, tenant id.TenantID, p models.Person) error {
+	return s.repo.EnterPerson(ctx, tenant, p)
+}
 
 // resolvePeople finds the people whom the job's cells name. Several with one name
 // are nobody: which of them is meant cannot be told.

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -20,7 +19,7 @@ import (
 func (b *bench) person(airtableID, name string) upstream.Caller {
 	b.t.Helper()
 	who := upstream.Caller{Tenant: b.who.Tenant, User: id.New[id.User]()}
-	err := repository.NewDirectory(b.pool, b.now).Enter(b.t.Context(), b.who.Tenant, models.Person{
+	err := b.store.EnterPerson(b.t.Context(), b.who.Tenant, models.Person{
 		ID: models.PersonID(airtableID), User: who.User, Email: strings.ToLower(name) + "@example.com", Name: name,
 	})
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -768,9 +767,8 @@ func TestPayloads_ShowPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.base = base
-	people := repository.NewDirectory(b.pool, b.now)
 	for _, p := range []models.Person{{ID: "usrAnn", User: b.who.User, Email: "ann@example.com", Name: "Ann"}, {ID: "usrBob", User: id.New[id.User](), Email: "bob@example.com", Name: "Bob"}} {
-		if err := people.Enter(t.Context(), b.who.Tenant, p); err != nil {
+		if err := b.store.EnterPerson(t.Context(), b.who.Tenant, p); err != nil {
 			t.Fatal(err)
 		}
 	}
