@@ -27,7 +27,7 @@ build: $(BIN)/pyairtable ## build the one binary and each service's own into .bi
 	@for m in $(filter-out pkg pyairtable,$(MODULES)); do \
 		echo "build $$m" && (cd $$m && go build -ldflags="$(LDFLAGS)" -o $(BIN)/$$m ./cmd/$$m) || exit 1; done
 
-test: clients ## every test, from nothing: starts private servers and stops them
+test: clients $(BIN)/versitygw ## every test, from nothing: starts private servers and stops them
 	go run ./pkg/cmd/withinfra -- $(MAKE) --no-print-directory test-go
 
 # Called by test, with the servers' addresses in the environment.
@@ -51,6 +51,10 @@ modules: ## each module must build and be tidy without the workspace
 
 $(BIN)/golangci-lint: .ci/tools/go.mod
 	cd .ci/tools && GOWORK=off GOFLAGS= go build -o $(BIN)/ tool
+
+# A real S3 server, for the tests of the store of files.
+$(BIN)/versitygw: .ci/s3/go.mod
+	cd .ci/s3 && GOWORK=off GOFLAGS= go build -o $(BIN)/ tool
 
 bench-gateway: ## CPU per proxied request beside nginx and the plain ReverseProxy
 	./api-gateway/bench/bench.sh

@@ -96,6 +96,10 @@ var (
 	ErrTableName      = invalid("DUPLICATE_TABLE_NAME", "A table with the same name already exists, or the name is empty")
 	ErrStringFormat   = invalid("INVALID_REQUEST_UNKNOWN", `Invalid request: "timeZone" and "userLocale" are required when "cellFormat" is "string".`)
 	ErrTooDear        = invalid("INVALID_REQUEST_UNKNOWN", "Invalid request: the computed fields of these records are too much work at once. Ask for fewer records, fields or sort keys.")
+	// unconfirmed: type and text of what is answered to an upload over 5 MB, and to one
+	// that is no base64.
+	ErrUploadTooLarge = &Error{Status: 413, Type: "REQUEST_TOO_LARGE", Message: "The file is larger than 5 MB"}
+	ErrUploadBroken   = invalid("INVALID_REQUEST_UNKNOWN", "Invalid request: \"file\" is not base64.")
 	ErrFilterTooDear  = invalid("INVALID_FILTER_BY_FORMULA", "The formula for filtering records is invalid: it is too much work for a table of this size.")
 )
 
@@ -121,6 +125,12 @@ func InvalidValue(field string) *Error {
 
 func ComputedField(field string) *Error {
 	return invalid("INVALID_VALUE_FOR_COLUMN", "Field %q cannot accept a value because the field is computed", rawQuote(field))
+}
+
+// InvalidAttachment refuses what is neither {"url":…} nor the {"id":…} of a file that
+// is there. unconfirmed: the text.
+func InvalidAttachment(field string) *Error {
+	return invalid("INVALID_ATTACHMENT_OBJECT", "Invalid attachment object for field %q: each must have a \"url\" with http or https, or the \"id\" of an attachment that exists", rawQuote(field))
 }
 
 func NotRecordIDs() *Error {

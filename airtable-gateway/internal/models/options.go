@@ -20,7 +20,7 @@ type Options struct {
 	Choices        []Choice
 	LinkedTable    TableID
 	Inverse        FieldID // the mirror of a link field in the other table
-	Reversed       bool    // made by the store as a mirror
+	Reversed       bool    // of links: made by the store as a mirror; of attachments: shown last first
 	Single         bool
 	PickView       ViewID
 	ResultType     FieldType // what a computed time shows: date or dateTime
@@ -70,7 +70,7 @@ func ParseOptions(t FieldType, name string, in map[string]any) (Options, error) 
 		}
 		return Options{}, nil
 	}
-	if in == nil && !b.computed {
+	if in == nil && !b.computed && !b.bare {
 		return Options{}, invalidOptions("%s.options is missing", name)
 	}
 	r := &optionReader{in: in, at: name + ".options"}
@@ -406,6 +406,10 @@ func wireChoices(o Options) map[string]any {
 	}
 	return map[string]any{"choices": list}
 }
+
+func readReversed(r *optionReader) Options { return Options{Reversed: r.bool("isReversed")} }
+
+func wireReversed(o Options) map[string]any { return map[string]any{"isReversed": o.Reversed} }
 
 func readLink(r *optionReader) Options {
 	o := Options{

@@ -12,7 +12,8 @@ import (
 // ("2006-01-02T15:04:05.000Z") as string; numbers as float64; checkbox as true;
 // singleSelect as its choice's id, multipleSelects as a list of them; a
 // collaborator as his id, several as a list; barcode, button and aiText as the
-// object that is shown. Links are not cells but edges. Formulas, rollups, lookups and
+// object that is shown; attachments as a list of objects without links (see
+// Attachments). Record links are not cells but edges. Formulas, rollups, lookups and
 // counts are not stored: they are computed when they are read. An empty cell is absent.
 type FieldType string
 
@@ -41,6 +42,7 @@ const (
 	Rollup              FieldType = "rollup"
 	Lookup              FieldType = "multipleLookupValues"
 	Count               FieldType = "count"
+	MultipleAttachments FieldType = "multipleAttachments"
 
 	SingleCollaborator    FieldType = "singleCollaborator"
 	MultipleCollaborators FieldType = "multipleCollaborators"
@@ -52,12 +54,6 @@ const (
 	ExternalSyncSource    FieldType = "externalSyncSource"
 	ManualSort            FieldType = "manualSort"
 )
-
-// unsupported are Airtable's types that the store does not offer: asking for one
-// is answered differently from asking for a word that is no type at all.
-var unsupported = map[FieldType]bool{
-	"multipleAttachments": true,
-}
 
 // Order says how values of a type are compared when records are sorted.
 type Order int
@@ -79,6 +75,7 @@ const (
 	ByModifier                // what who changed the record last is called
 	ByObjectText              // the text in the cell's object
 	ByValue                   // the value that is computed when it is read
+	ByFiles                   // the names of the attachments
 )
 
 // Written is what a client's value means to a field: a stored value, or edges,
@@ -88,6 +85,10 @@ type Written struct {
 	Links      []LinkRef
 	People     []PersonRef
 	NewChoices []string
+	Files      []FileRef
+	// Edit makes of the attachments in the cell those that shall be there, once the
+	// record is locked.
+	Edit func(now []Attachment) []Attachment
 }
 
 // LinkRef names a record to link to: by id, or (typecast) by its primary value.
@@ -101,6 +102,7 @@ type Display struct {
 	Zone   *time.Location
 	Locale string
 	Titles map[RecordID]string // what linked records are called
+	Link   func(Attachment) string
 }
 
 type behaviour struct {
@@ -108,6 +110,7 @@ type behaviour struct {
 	primary   bool // may be a table's first field
 	mergeable bool // may stand in fieldsToMergeOn
 	imported  bool // an import alone makes such fields and fills them; computed to others
+	bare      bool // may be made without options
 	order     Order
 
 	// options reads the type's options, in Airtable's form; nil: it has none.
@@ -156,6 +159,8 @@ func typeTable() map[FieldType]behaviour {
 			options: readChoices, wire: wireChoices, write: writeChoiceList, read: readChoiceNames, text: textList},
 		MultipleRecordLinks: {order: ByLinks,
 			options: readLink, wire: wireLink, write: writeLinks, read: readLinks, text: textLinks},
+		MultipleAttachments: {bare: true, order: ByFiles,
+			options: readReversed, wire: wireReversed, write: writeAttachments, read: readAttachments, text: textAttachments},
 		CreatedTime: {computed: true, order: ByCreated,
 			options: readResult, wire: wireResult, read: readCreated, text: textResult},
 		LastModifiedTime: {computed: true, order: ByModified,
@@ -185,11 +190,8 @@ func typeTable() map[FieldType]behaviour {
 	}
 }
 
-// Supported reports whether the store has the type.
-func (t FieldType) Supported() bool { _, ok := behaviours[t]; return ok }
-
-// Known reports whether Airtable has the type.
-func (t FieldType) Known() bool { return t.Supported() || unsupported[t] }
+// Known reports whether Airtable, and the store, has the type.
+func (t FieldType) Known() bool { _, ok := behaviours[t]; return ok }
 
 // Creatable reports whether a client may make such fields.
 func (t FieldType) Creatable() bool { return t.Supported() && !behaviours[t].imported }
@@ -246,11 +248,11 @@ func clears(v any) bool {
 }
 
 // Read returns the record's value in the field as Airtable shows it: string,
-// float64, int64, bool, a list of strings, an object (map[string]any) or a list of
-// them; nil if the cell is empty. People whom the record does not know are shown by
-// their ids. What derived fields hold must have been computed (Record.Computed), and
-// may also be a list of these or Airtable's object for an error. It fails with
-// ErrUnknownChoice when the field is older than the record.
+// float64, int64, bool, a list of strings, []Attachment, an object (map[string]any) or
+// a list of them; nil if the cell is empty. People whom the record does not know are
+// shown by their ids. What derived fields hold must have been computed
+// (Record.Computed), and may also be a list of these or Airtable's object for an error.
+// It fails with ErrUnknownChoice when the field is older than the record.
 func (f *Field) Read(r *Record) (any, error) {
 	if read := behaviours[f.Type].read; read != nil {
 		return read(f, r)
