@@ -4,12 +4,21 @@ package airtablegateway
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/blobs"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/config"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/fetch"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/links"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
@@ -22,6 +31,8 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
+	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
 // Service is airtable-gateway.
@@ -67,7 +78,13 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	usage := repository.NewUsage(pool)
 	spent := ledger.New(usage, a.Log, a.Metrics, time.Now)
 	a.Go("airtable ledger", spent.Run)
-	store := local.New(pool, local.Options{Now: time.Now, Box: box, Egress: outside})
+	keeper, err := openFiles(ctx, a, cfg, outside, pool, box)
+	if err != nil {
+		return err
+	}
+	var queue *jobs.Client // needs the workers, which need the store
+	enqueue := func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error { return queue.Insert(ctx, tx, args) }
+	store := local.New(pool, local.Options{Now: time.Now, Box: box, Egress: outside, Files: keeper, Enqueue: enqueue})
 	pinger := local.NewPinger(store, local.PingerOptions{Now: time.Now, Log: a.Log, Metrics: a.Metrics})
 	a.Go("webhook pings", pinger.Run)
 	a.Go("webhook sweep", pinger.Sweep)
@@ -81,7 +98,9 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})
-	if _, err := a.Jobs(workers, services.PruneHistoryPeriodically()); err != nil {
+	river.AddWorker(workers, &local.FetchWorker{Store: store})
+	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
+	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically()); err != nil {
 		return err
 	}
 	connections := services.NewConnections(repository.NewConnections(pool), upstreams, time.Now)
@@ -100,7 +119,28 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		Views:       services.NewViews(connections, store),
 		History:     services.NewHistory(connections, store),
 		Usage:       services.NewUsage(usage, connections, time.Now),
+		Files:       keeper,
 		APIURL:      cfg.APIURL,
 	})
 	return nil
+}
+
+// openFiles opens what keeps attachments.
+func openFiles(ctx context.Context, a *app.App, cfg config.Config, guard egress.Guard, pool *pgxpool.Pool, box *seal.Box) (*files.Keeper, error) {
+	repo := repository.NewFiles(pool)
+	stored, err := blobs.Open(ctx, cfg.BlobURL, repo, time.Now, a.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("AIRTABLE_BLOB_URL: %w", err)
+	}
+	fetcher := fetch.New(guard, fetch.DefaultStall)
+	a.Go("files", func(ctx context.Context) error {
+		<-ctx.Done()
+		fetcher.Close()
+		return stored.Close()
+	})
+	book, err := links.Open(ctx, repo, box, strings.TrimSuffix(cfg.PublicURL, "/")+airtableapi.Files.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	return files.New(files.Parts{Blobs: stored, Fetch: fetcher, Repo: repo, Book: book, Now: time.Now}), nil
 }

@@ -21,6 +21,8 @@ type Config struct {
 	Timeout       time.Duration `env:"AIRTABLE_TIMEOUT" default:"60s" validate:"min=1s,max=10m" doc:"how long one call to Airtable may take"`
 	QueueWait     time.Duration `env:"AIRTABLE_QUEUE_WAIT" default:"60s" validate:"min=1s,max=10m" doc:"how long a call may wait for Airtable's rate limit before it is refused"`
 	EgressAllowed string        `env:"AIRTABLE_EGRESS_ALLOWED" doc:"networks that are not public and to which webhook pings may go and attachments be fetched from all the same, comma-separated, as in 10.0.0.0/8"`
+	PublicURL     string        `env:"PUBLIC_URL" default:"http://localhost:8080" validate:"required,http_url" doc:"address under which clients reach the gateway; links to attachments begin with it"`
+	BlobURL       string        `env:"AIRTABLE_BLOB_URL" default:"file:///var/tmp/pyairtable/airtable-files" validate:"required,url" doc:"where attachments are kept: a directory as file:///path, or s3://bucket?region=... (further parameters: endpoint, use_path_style; credentials from AWS's own variables)"`
 	Weights       string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
 	HistoryDays   int           `env:"AIRTABLE_HISTORY_DAYS" default:"730" validate:"min=0,max=36500" doc:"how many days the changes of local bases' records are kept; 0: for ever"`
 }

@@ -2,6 +2,7 @@
 package handlers
 
 import (
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
@@ -15,6 +16,7 @@ type Deps struct {
 	Usage       *services.Usage
 	Views       *services.Views
 	History     *services.History
+	Files       *files.Keeper
 	APIURL      string // of connections that name none
 }
 
@@ -56,5 +58,6 @@ func Register(a *httpx.API, d Deps) {
 
 	httpx.Handle(a, airtableapi.LoadDemo, demo{d.Demo}.load)
 
+	httpx.Raw(a, airtableapi.Files, download{d.Files}.serve)
 	httpx.Raw(a, airtableapi.AirtableSurface, surface{d.Gateway}.serve)
 }

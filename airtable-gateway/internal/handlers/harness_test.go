@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/filestest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
@@ -30,11 +31,13 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/apptest"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
@@ -91,6 +94,9 @@ func (k staticKeys) Key(context.Context, string) (ed25519.PublicKey, error) {
 }
 func (staticKeys) Generation() uint64 { return 1 }
 
+// publicURL is what links begin with; tests open them at the fleet's own address.
+const publicURL = "http://public.test"
+
 // newFleet starts the service; connections may point at the allowed addresses.
 func newFleet(t *testing.T, allowed ...string) *fleet {
 	t.Helper()
@@ -119,7 +125,12 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 		Verifier: auth.NewVerifier("pyairtable", staticKeys(public), nil),
 	})
 	client := airtable.New(5 * time.Second)
-	store := local.New(f.pool, local.Options{Now: time.Now, Box: box})
+	queue, err := jobs.New(f.pool, log, jobs.Options{}) // nobody works the jobs unless a test does
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := filestest.Keeper(t, f.pool, publicURL+airtableapi.Files.Prefix, f.now.Now)
+	store := local.New(f.pool, local.Options{Now: time.Now, Box: box, Files: keeper, Enqueue: queue.Insert})
 	origins := models.AllowedURLs{airtable.DefaultURL}
 	for _, address := range allowed {
 		origins = append(origins, strings.TrimSuffix(address, "/"))
@@ -147,7 +158,7 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	f.people = services.NewPeople(f.directory, f.users, log)
 	handlers.Register(f.api, handlers.Deps{
 		Gateway: services.NewGateway(connections, upstreams, f.people), Connections: connections,
-		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), APIURL: airtable.DefaultURL,
+		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, APIURL: airtable.DefaultURL,
 	})
 	server := httptest.NewServer(engine)
 	f.url = server.URL

@@ -110,6 +110,9 @@ func readAttachments(f *Field, r *Record) (any, error) {
 // link to: sorting, filtering, the titles of records.
 func textAttachments(_ *Field, v any, d Display) string {
 	list, _ := v.([]Attachment)
+	if one, ok := v.(Attachment); ok { // looked up
+		list = []Attachment{one}
+	}
 	texts := make([]string, len(list))
 	for i, a := range list {
 		texts[i] = a.Filename

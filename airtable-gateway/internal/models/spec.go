@@ -121,7 +121,7 @@ func fieldSpec(in map[string]any) (FieldSpec, error) {
 	if r.err != nil || !ok && in["options"] != nil || spec.Type == "" {
 		return FieldSpec{}, ErrInvalidRequest
 	}
-	if spec.Type.Supported() && !spec.Type.Creatable() {
+	if spec.Type.Known() && !spec.Type.Creatable() {
 		return FieldSpec{}, UnsupportedType(spec.Type)
 	}
 	if err := refuseDecided(spec, options); err != nil {
@@ -291,11 +291,8 @@ func (d *Draft) addField(t *Table, spec FieldSpec) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !spec.Type.Known():
+	if !spec.Type.Known() {
 		return ErrInvalidRequest
-	case !spec.Type.Supported():
-		return UnsupportedType(spec.Type)
 	}
 	options, err := ParseOptions(spec.Type, name, spec.Options)
 	if err != nil {

@@ -194,7 +194,7 @@ func typeTable() map[FieldType]behaviour {
 func (t FieldType) Known() bool { _, ok := behaviours[t]; return ok }
 
 // Creatable reports whether a client may make such fields.
-func (t FieldType) Creatable() bool { return t.Supported() && !behaviours[t].imported }
+func (t FieldType) Creatable() bool { return t.Known() && !behaviours[t].imported }
 
 // Computed reports whether the store alone writes such fields.
 func (t FieldType) Computed() bool { return behaviours[t].computed }

@@ -108,6 +108,9 @@ func (q *sorter) key(f *models.Field) string {
 			FROM jsonb_array_elements_text(r.cells -> ` + q.arg(string(f.ID)) + `) WITH ORDINALITY AS e (choice, n))`
 	case models.ByLinks:
 		return q.linkTitles(f)
+	case models.ByFiles:
+		return `(SELECT string_agg(e.file ->> 'filename', ', ' ORDER BY e.n)
+			FROM jsonb_array_elements(r.cells -> ` + q.arg(string(f.ID)) + `) WITH ORDINALITY AS e (file, n)) COLLATE natural_order`
 	case models.ByCounter:
 		return `r.number`
 	case models.ByCreated:

@@ -12,6 +12,9 @@ var (
 	ErrTableNotFound      = errs.New(errs.NotFound, "table_not_found", "The base has no such table.")
 	ErrRecordNotFound     = errs.New(errs.NotFound, "record_not_found", "The table has no such record.")
 	ErrConnectionNotFound = errs.New(errs.NotFound, "connection_not_found", "The tenant has no such connection.")
+	ErrFileNotFound       = errs.New(errs.NotFound, "file_not_found", "The link leads to no file.")
+	ErrFileExpired        = errs.New(errs.Forbidden, "file_link_expired", "The link has expired. Reading the record again gives a new one.")
+	ErrFileNotYet         = errs.New(errs.Unavailable, "file_not_here_yet", "The file is being fetched.")
 
 	ErrUnknownField       = errs.New(errs.Invalid, "unknown_field_name", "The table has no such field.")
 	ErrInvalidValue       = errs.New(errs.Invalid, "invalid_value_for_column", "A field cannot accept the value.")

@@ -120,6 +120,13 @@ var AirtableSurface = api.RawRoute{
 	Summary: "The Airtable Web API, drop-in",
 }
 
+// Files is where attachments are downloaded. It is public: an address carries a
+// signature over what it opens, and until when. Large files take long.
+var Files = api.RawRoute{
+	Prefix: base + "/files/", Access: api.Public, Timeout: time.Hour, BodyLimit: 1,
+	Summary: "Files of attachments, by signed links",
+}
+
 // Service is airtable-gateway.
 var Service = api.Service{
 	Name: "airtable-gateway", Title: "Airtable Gateway", Port: 8003, Database: "pyairtable_airtable", Phase: 1,
@@ -131,5 +138,5 @@ var Service = api.Service{
 		DeleteConnection.Spec(), LoadDemo.Spec(),
 		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListHistory.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
 	},
-	Raw: []api.RawRoute{AirtableSurface},
+	Raw: []api.RawRoute{AirtableSurface, Files},
 }

@@ -108,7 +108,7 @@ func (i *Instance) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.vars.secrets = secrets
+	i.vars.secrets, i.vars.files = secrets, i.Dir.Files
 	i.state = rundir.State{Pid: os.Getpid(), StartedAt: time.Now().UTC(), URL: i.vars.gatewayURL()}
 	if err := i.Dir.WriteState(i.state); err != nil {
 		return err

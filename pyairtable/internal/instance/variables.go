@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/localinfra"
@@ -26,7 +27,8 @@ type variables struct {
 	hosts   map[string]string
 	ports   map[string]int
 	secrets rundir.Secrets
-	admin   *url.URL // of the server that holds the databases made here
+	files   func(service string) string // where a service's files are
+	admin   *url.URL                    // of the server that holds the databases made here
 	redis   string
 }
 
@@ -138,7 +140,9 @@ func (v *variables) databases(admin string) ([]localinfra.Database, error) {
 func (v variables) shared() map[string]string {
 	vars := map[string]string{
 		"SEAL_KEYS": v.secrets["SEAL_KEYS"], "SERVICE_SECRET": v.secrets["SERVICE_SECRET"], "REDIS_URL": v.redis,
-		config.Prefix(catalog.Auth) + "PUBLIC_URL": v.gatewayURL(),
+		config.Prefix(catalog.Auth) + "PUBLIC_URL":             v.gatewayURL(),
+		config.Prefix(airtableapi.Service.Name) + "PUBLIC_URL": v.gatewayURL(),
+		"AIRTABLE_BLOB_URL": (&url.URL{Scheme: "file", Path: v.files(airtableapi.Service.Name)}).String(),
 	}
 	for name, url := range v.urls {
 		vars[config.Prefix(name)+"URL"] = url

@@ -47,6 +47,9 @@ func (d Dir) SecretsFile() string { return filepath.Join(d.Path, "secrets.env") 
 // DemoFile holds the demo account's access.
 func (d Dir) DemoFile() string { return filepath.Join(d.Path, "demo.json") }
 
+// Files holds the files of a service, which makes it.
+func (d Dir) Files(service string) string { return filepath.Join(d.Path, "files", service) }
+
 // Log is the path of a log: a service's, pyairtable's own, postgres or redis.
 func (d Dir) Log(name string) string {
 	if name == "postgres" || name == "redis" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/pkg/formula"
@@ -30,6 +31,7 @@ type calculator struct {
 	work    int       // that may still be done
 	spent   bool
 	columns map[models.FieldID]*sqlgen.Column
+	files   *files.Keeper // makes the links of attachments that are shown
 }
 
 // callWork is what computing may cost in one call, in times of what one evaluation of
@@ -48,6 +50,13 @@ func newCalculator(read repository.Reader, tenant id.TenantID, base *models.Base
 		read: read, tenant: tenant, base: base, now: now,
 		work: callWork * formula.DefaultLimits.Work, columns: map[models.FieldID]*sqlgen.Column{},
 	}
+}
+
+// calculator returns one whose printers show attachments with links.
+func (s *Store) calculator(read repository.Reader, tenant id.TenantID, base *models.Base) *calculator {
+	c := newCalculator(read, tenant, base, s.now())
+	c.files = s.files
+	return c
 }
 
 // sheet holds records of the base in memory while derived fields are computed. First
@@ -478,8 +487,11 @@ func (s *sheet) value(r *models.Record, f *models.Field) formula.Value {
 		return column.Value(&row, r.Cells[f.ID])
 	}
 	shown := s.shown(r, f)
-	if f.Type == models.MultipleRecordLinks {
+	switch f.Type {
+	case models.MultipleRecordLinks:
 		shown = f.Text(shown, models.Display{Zone: time.UTC, Titles: s.titlesOf(s.base.Linked(f))})
+	case models.MultipleAttachments:
+		shown = f.Text(shown, models.Display{})
 	}
 	return formula.FromCell(f.Yields(), shown).In(s.column(f).Zone)
 }
@@ -558,6 +570,12 @@ func (s *sheet) entries(f *models.Field, r *models.Record) []entry {
 		for _, text := range v {
 			items = append(items, text)
 		}
+	case []models.Attachment:
+		out := make([]entry, len(v))
+		for i, a := range v {
+			out[i] = entry{formula.Text(a.Filename), a}
+		}
+		return out
 	case []any:
 		items = v
 	case nil:
@@ -631,7 +649,7 @@ func listed(f *models.Field) bool {
 		return f.Yields().Kind == formula.KindList
 	}
 	switch f.Type {
-	case models.MultipleSelects, models.MultipleRecordLinks, models.MultipleCollaborators:
+	case models.MultipleSelects, models.MultipleRecordLinks, models.MultipleCollaborators, models.MultipleAttachments:
 		return true
 	}
 	return false

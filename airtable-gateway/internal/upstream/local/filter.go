@@ -138,7 +138,7 @@ func storage(f *models.Field) sqlgen.Storage {
 	switch f.Type {
 	case models.MultipleSelects, models.MultipleRecordLinks, models.Formula, models.Rollup, models.Lookup, models.Count,
 		models.SingleCollaborator, models.MultipleCollaborators, models.CreatedBy, models.LastModifiedBy,
-		models.Barcode, models.Button, models.AIText:
+		models.Barcode, models.Button, models.AIText, models.MultipleAttachments:
 		return sqlgen.Elsewhere
 	case models.Number, models.Currency, models.Percent, models.Rating, models.Duration:
 		return sqlgen.AsNumber

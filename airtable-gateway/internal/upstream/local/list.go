@@ -57,7 +57,7 @@ func (s *Store) newWalk(ctx context.Context, c upstream.Call) (*walk, error) {
 			body = []byte("{}")
 		}
 	}
-	calc := newCalculator(s.repo.Reader, c.Caller.Tenant, base, s.now())
+	calc := s.calculator(s.repo.Reader, c.Caller.Tenant, base)
 	w := &walk{tenant: c.Caller.Tenant, base: base, table: table, calc: calc, filter: &filter{now: calc.now}}
 	if w.params, err = models.ParseList(c.RawQuery, body); err != nil {
 		return nil, err
@@ -278,7 +278,7 @@ func (s *Store) getRecord(ctx context.Context, c upstream.Call) ([]byte, error) 
 		return nil, models.ErrRecordNotFound
 	}
 	recs := []*models.Record{rec}
-	calc := newCalculator(s.repo.Reader, c.Caller.Tenant, base, s.now())
+	calc := s.calculator(s.repo.Reader, c.Caller.Tenant, base)
 	p, err := calc.printer(ctx, table, table.Fields, output, recs)
 	if err != nil {
 		return nil, err

@@ -6,9 +6,9 @@
 // database, package repository the SQL. Each call is one transaction: a batch is
 // written whole or not at all, together with the events that tell of it.
 //
-// Served: bases, tables, fields, views, records with links, selects and people,
-// computed fields, upsert, sorted and plain walks, filterByFormula,
-// cellFormat=string, comments, webhooks. Not yet: attachments (404).
+// Served: bases, tables, fields, views, records with links, selects, people and
+// attachments, computed fields, upsert, sorted and plain walks, filterByFormula,
+// cellFormat=string, comments, webhooks.
 package local
 
 import (
@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
@@ -40,6 +41,10 @@ type Store struct {
 	box    *seal.Box
 	egress egress.Guard
 	news   chan struct{} // a webhook may be due
+
+	files     *files.Keeper
+	enqueue   repository.Enqueue
+	fetchWait time.Duration
 
 	mu      sync.Mutex
 	schemas map[schemaKey]*models.Base
@@ -66,6 +71,13 @@ type Options struct {
 
 	Box    *seal.Box    // seals the keys of webhooks
 	Egress egress.Guard // says where webhooks may be pinged
+
+	// Files keeps attachments, and Enqueue adds the jobs that a FetchWorker works.
+	// Without them no attachment can be written.
+	Files   *files.Keeper
+	Enqueue repository.Enqueue
+	// FetchWait is how long a write waits for the files that it names; 0: fetchWait.
+	FetchWait time.Duration
 }
 
 // New returns the store in pool's database, which has this service's migrations.
@@ -73,8 +85,12 @@ func New(pool *pgxpool.Pool, o Options) *Store {
 	if o.IteratorLife == 0 {
 		o.IteratorLife = models.IteratorLife
 	}
+	if o.FetchWait == 0 {
+		o.FetchWait = fetchWait
+	}
 	return &Store{
 		repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, life: o.IteratorLife, box: o.Box, egress: o.Egress,
+		files: o.Files, enqueue: o.Enqueue, fetchWait: o.FetchWait,
 		news: make(chan struct{}, 1), schemas: map[schemaKey]*models.Base{},
 	}
 }
@@ -155,6 +171,8 @@ func (s *Store) answer(ctx context.Context, c upstream.Call) ([]byte, error) {
 		return s.refreshWebhook(ctx, c)
 	case upstream.ListPayloads:
 		return s.listPayloads(ctx, c)
+	case upstream.UploadAttachment:
+		return s.uploadAttachment(ctx, c)
 	}
 	return nil, models.ErrNoRoute
 }

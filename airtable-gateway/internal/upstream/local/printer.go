@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
 // printer writes records of one table as Airtable does: id, createdTime, fields;
@@ -16,6 +18,8 @@ import (
 type printer struct {
 	fields []*models.Field
 	output models.Output
+	files  *files.Keeper // makes the links of attachments; nil: they have none
+	tenant id.TenantID
 	// display of each link field knows what its linked records are called.
 	display map[models.FieldID]models.Display
 }
@@ -28,7 +32,7 @@ func (c *calculator) printer(ctx context.Context, t *models.Table, fields []*mod
 	if err != nil {
 		return nil, err
 	}
-	p := &printer{fields: fields, output: output, display: map[models.FieldID]models.Display{}}
+	p := &printer{fields: fields, output: output, files: c.files, tenant: c.tenant, display: map[models.FieldID]models.Display{}}
 	if !output.AsText {
 		return p, nil
 	}
@@ -78,7 +82,7 @@ func (p *printer) record(out []byte, r *models.Record) ([]byte, error) {
 		}
 		if p.output.AsText {
 			d := p.display[f.ID]
-			d.Zone, d.Locale = p.output.Zone, p.output.Locale
+			d.Zone, d.Locale, d.Link = p.output.Zone, p.output.Locale, p.link()
 			v = f.Text(v, d)
 		}
 		if !first {
@@ -91,7 +95,7 @@ func (p *printer) record(out []byte, r *models.Record) ([]byte, error) {
 			out = appendString(out, f.Name)
 		}
 		out = append(out, ':')
-		out = appendValue(out, v)
+		out = p.value(out, v)
 	}
 	out = append(out, '}')
 	if p.output.Comments && r.Comments > 0 {

@@ -26,6 +26,7 @@ type job struct {
 	show     *models.Output // how the answer shows the records; nil: it does not
 	printer  *printer
 	watch    watch
+	fetched  map[models.FileRef]fetched // the files that the items name by URL
 }
 
 // item is one record of a job. One without an id is created, or matched first if
@@ -110,6 +111,14 @@ func (s *Store) run(ctx context.Context, j *job) error {
 		}
 		return err
 	}
+	if err := s.fetchFiles(ctx, j); err != nil {
+		return err
+	}
+	return s.commit(ctx, j)
+}
+
+// commit writes what readValues and fetchFiles prepared.
+func (s *Store) commit(ctx context.Context, j *job) error {
 	var done job
 	err := s.repo.Write(ctx, func(tx *repository.Tx) error {
 		// A second try must not see choices that the first one's rollback took away.
@@ -259,7 +268,7 @@ func (s *Store) prepareAnswer(ctx context.Context, tx *repository.Tx, j *job) er
 	if j.show == nil {
 		return nil
 	}
-	calc := newCalculator(tx.Reader, j.tenant(), j.base, s.now())
+	calc := s.calculator(tx.Reader, j.tenant(), j.base)
 	var err error
 	j.printer, err = calc.printer(ctx, j.table, j.table.Fields, *j.show, j.outcomeRecords())
 	return err
@@ -276,7 +285,11 @@ func (j *job) outcomeRecords() []*models.Record {
 // answer writes what the client hears, in the order of its request.
 func (j *job) answer(req models.WriteRequest) ([]byte, error) {
 	if req.Single {
-		return j.printer.record(nil, j.items[0].outcome.rec)
+		out, err := j.printer.record(nil, j.items[0].outcome.rec)
+		if err != nil || !j.partial() {
+			return out, err
+		}
+		return append(j.appendDetails(out[:len(out)-1]), '}'), nil
 	}
 	out, err := j.printer.records(nil, j.outcomeRecords())
 	if err != nil {
@@ -286,7 +299,15 @@ func (j *job) answer(req models.WriteRequest) ([]byte, error) {
 		out = appendValue(append(out, `,"createdRecords":`...), j.outcomes(true))
 		out = appendValue(append(out, `,"updatedRecords":`...), j.outcomes(false))
 	}
-	return append(out, '}'), nil
+	return append(j.appendDetails(out), '}'), nil
+}
+
+// appendDetails tells of files that could not be fetched, if there are any.
+func (j *job) appendDetails(out []byte) []byte {
+	if j.partial() {
+		out = append(append(out, `,"details":`...), models.PartialSuccess...)
+	}
+	return out
 }
 
 // outcomes returns the ids of created or of updated records, each once.

@@ -24,6 +24,11 @@ type writing struct {
 	links   *linkBook
 	// titles remembers which record a text meant, so that one text creates one record.
 	titles map[titleKey]models.RecordID
+	// cellFiles are the attachments that the job names by id, sources the addresses of
+	// those that a job has to fetch.
+	cellFiles map[models.AttachmentID][]repository.CellFile
+	sources   map[models.AttachmentID]string
+	enqueue   repository.Enqueue
 }
 
 type draftKey struct {
@@ -49,6 +54,7 @@ func (s *Store) newWriting(tx *repository.Tx, j *job) *writing {
 	return &writing{
 		job: j, tx: tx, newIDs: s.ids, now: s.clock(),
 		drafts: map[draftKey]*draft{}, links: newLinkBook(), titles: map[titleKey]models.RecordID{},
+		sources: map[models.AttachmentID]string{}, enqueue: s.enqueue,
 	}
 }
 
@@ -65,6 +71,9 @@ func (w *writing) run(ctx context.Context) error {
 	}
 	w.makeDrafts(targets)
 	if err := w.resolvePeople(ctx); err != nil {
+		return err
+	}
+	if err := w.resolveFiles(ctx); err != nil {
 		return err
 	}
 	refs, err := w.resolveLinks(ctx)
@@ -245,6 +254,9 @@ func (w *writing) setCell(d *draft, c models.CellWrite, targets []models.RecordI
 		w.links.set(c.Field, d.rec.ID, targets)
 		return
 	}
+	if c.Field.Type == models.MultipleAttachments {
+		c.Value = w.attachments(d.rec.Cells[c.Field.ID], c)
+	}
 	if c.Value == nil {
 		delete(d.rec.Cells, c.Field.ID)
 	} else {
@@ -278,6 +290,9 @@ func (w *writing) save(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.saveFiles(ctx); err != nil {
+		return err
+	}
 	removed, put := w.links.changes()
 	if err := w.tx.DeleteEdges(ctx, w.tenant(), removed); err != nil {
 		return err
@@ -303,11 +318,19 @@ func (d *draft) noteChanges() bool {
 	return len(d.changed) > 0
 }
 
-func sameCell(a, b any) bool {
-	if la, lb := models.Strings(a), models.Strings(b); la != nil || lb != nil {
-		return slices.Equal(la, lb)
+func sameCell(a, b any) bool { return reflect.DeepEqual(asDecoded(a), asDecoded(b)) }
+
+// asDecoded is a stored value in the form that reading it back would give it.
+func asDecoded(v any) any {
+	texts, ok := v.([]string)
+	if !ok {
+		return v
 	}
-	return reflect.DeepEqual(a, b)
+	out := make([]any, len(texts))
+	for i, s := range texts {
+		out[i] = s
+	}
+	return out
 }
 
 // remove deletes the job's records and takes them out of all link cells.
