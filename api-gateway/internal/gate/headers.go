@@ -12,13 +12,13 @@ var (
 	noReferrer = []string{"no-referrer"}
 	strictTLS  = []string{"max-age=31536000; includeSubDomains"}
 	anyOrigin  = []string{"*"}
-	exposed    = []string{"X-Request-Id, RateLimit, RateLimit-Policy, Retry-After, ETag, Location, X-Cache"}
+	exposed    = []string{"X-Request-Id, RateLimit, RateLimit-Policy, Retry-After, ETag, Location, Age, X-Cache"}
 	varyOrigin = []string{"Origin"}
 	allMethods = []string{"DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"}
 	corsAge    = []string{"7200"}
 	corsTakes  = []string{"authorization,content-type,if-match,if-none-match,idempotency-key,x-request-id,traceparent,tracestate,cache-control,x-requested-with"}
 	// What Airtable's API allows, which browsers' Airtable clients ask for.
-	corsAirtable = []string{"authorization,content-length,content-type,user-agent,x-airtable-application-id,x-airtable-user-agent,x-api-version,x-requested-with,x-request-id,traceparent,cache-control"}
+	corsAirtable = []string{"authorization,content-length,content-type,user-agent,x-airtable-application-id,x-airtable-user-agent,x-api-version,x-requested-with,x-request-id,traceparent,cache-control,if-none-match,x-pyairtable-coalesce,x-pyairtable-marker-field,x-pyairtable-priority"}
 )
 
 // Decorate sets the gateway's own headers on an answer. Those of a service that say the
