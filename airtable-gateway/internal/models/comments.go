@@ -28,7 +28,8 @@ type Comment struct {
 	UpdatedAt time.Time // zero: never
 }
 
-// The refusals of comments. Airtable's own words for them are unconfirmed.
+// The refusals of comments. Airtable's own words for them are unconfirmed, and so is
+// ErrNotPermitted for changing another's.
 var (
 	ErrCommentNotFound = &Error{notFound, "MODEL_ID_NOT_FOUND", "Comment not found", Object}
 	ErrCommentText     = BadRequest(`Invalid request: "text" must be a string that is not empty.`)

@@ -100,6 +100,7 @@ func (t *Tx) UpdateComment(ctx context.Context, tenant id.TenantID, c models.Com
 }
 
 // DeleteComment removes a comment; what answered it stays, and answers nothing then.
+// What Airtable does with answers is unconfirmed.
 func (t *Tx) DeleteComment(ctx context.Context, tenant id.TenantID, c models.Comment) error {
 	return t.one(ctx, "delete comment", `DELETE FROM comments WHERE tenant_id = $1 AND id = $2`, tenant, c.ID)
 }

@@ -20,8 +20,9 @@ var (
 )
 
 // RecordChanged says what happened to one record. Cells are keyed by field id and
-// hold what Airtable's API shows; an empty cell is absent. For a created record
-// OldCells is empty, for a deleted one NewCells.
+// hold what Airtable's API shows, but of people in the base store the ids alone; an
+// empty cell is absent. For a created record OldCells is empty, for a deleted one
+// NewCells.
 //
 // A link is a cell of both records: linking A to B is an update of B too, in the
 // mirror field. Computed cells are not listed.

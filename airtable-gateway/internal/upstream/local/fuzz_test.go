@@ -18,6 +18,7 @@ func newReplica(b *bench) *bench {
 var ops = []upstream.Op{
 	upstream.ListBases, upstream.CreateBase, upstream.BaseSchema, upstream.CreateTable, upstream.UpdateTable, upstream.CreateField, upstream.UpdateField,
 	upstream.ListRecords, upstream.GetRecord, upstream.CreateRecords, upstream.UpdateRecords, upstream.DeleteRecords, upstream.ListViews, upstream.FetchView, upstream.DeleteView, upstream.Other,
+	upstream.ListComments, upstream.CreateComment, upstream.UpdateComment, upstream.DeleteComment,
 }
 
 // garbage is what clients should never send, and what has tripped databases.
@@ -36,13 +37,17 @@ var garbage = []string{
 	`{"offset":"itrAAAAAAAAAAAAAA/recB9999999999999"}`, `{"sort":[{"field":"Qty"}],"offset":"itrAAAAAAAAAAAAAA/recB9999999999999"}`, `{"cellFormat":"string","timeZone":"\u0000","userLocale":"\u0000"}`,
 	`{"view":"\u0000"}`, strings.Repeat(`{"fields":`, 3000), `{"fields":{"Tags":` + strings.Repeat(`[`, 20000) + `}}`,
 	`pageSize=1&pageSize=2&fields[0]=No&fields[99999999999999999999]=x`, `sort[0]=x`, `sort[0][field]=No&sort=7`, `sort[a][field]=No`, `records[]=%00`, `offset=%00&view=%ff`, `%zz`, `fields[=No&fields]=x&[]=`,
+	`{"text":"a\u0000@[usr\u0000]@[usrA]@[","parentCommentId":"com\u0000"}`, `{"text":"x","parentCommentId":"comAAAAAAAAAAAAAA"}`, "{\"text\":\"\xff\"}", `{"recordMetadata":["commentCount",7]}`,
+	`recordMetadata[]=commentCount&recordMetadata=%00`, `offset=itrAAAAAAAAAAAAAA/com99999999999999&pageSize=1`,
+	`{"typecast":true,"fields":{"Owner":"\u0000","Team":"a\u0000,,@","Code":"\u0000"}}`, `{"fields":{"Owner":{"id":"usr\u0000"},"Team":[{"email":"\u0000"},null,{}]}}`,
+	`{"fields":{"Owner":{"email":"%_\\"},"Code":{"text":"\u0000","type":"\u0000"}}}`, `{"fields":{"Code":{"text":{"text":"x"}}}}`, `{"name":"x","type":"lastModifiedBy","options":{"referencedFieldIds":["fld\u0000"]}}`,
 	`records[]=recA&records[]=recA`, `returnFieldsByFieldId=maybe`,
 }
 
 func (b *bench) survives(t *testing.T, op int, method, table, record, field, query string, body []byte) {
 	c := upstream.Call{
 		Op: ops[op%len(ops)], Method: method, Base: string(b.base.ID), Table: table, Record: record, Field: field,
-		RawQuery: query, Body: body, Caller: b.who,
+		Comment: strings.Replace(field, "fld", "com", 1), RawQuery: query, Body: body, Caller: b.who,
 	}
 	a, err := b.store.Do(t.Context(), c)
 	if err != nil || a.Status >= 500 || a.Status < 200 {
@@ -53,6 +58,9 @@ func (b *bench) survives(t *testing.T, op int, method, table, record, field, que
 func TestDo_GarbageIsRefusedNotFailed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t).shop()
+	for name, kind := range map[string]string{"Owner": "singleCollaborator", "Team": "multipleCollaborators", "Code": "barcode"} {
+		b.field("Orders", name, kind, nil)
+	}
 	recID := b.made("Orders", `{"No":"1"}`)
 	for _, g := range garbage {
 		for op := range ops {
