@@ -65,10 +65,14 @@ bench-airtable: clients ## what the gateway makes of Airtable's limit, against i
 bench-store: ## the base store at 1,000,000 records beside 10,000: medians and their ratios (some minutes)
 	go run ./pkg/cmd/withinfra -- go test -C airtable-gateway ./internal/upstream/local -run '^$$' -bench Scale -benchtime 1x -timeout 30m -v
 
+bench-formulas: ## filters in SQL beside the evaluator, pages with computed fields beside pages without
+	go run ./pkg/cmd/withinfra -- go test -C airtable-gateway ./internal/upstream/local -run '^$$' -bench BenchmarkFilter -benchtime 20x -timeout 30m
+	go run ./pkg/cmd/withinfra -- go test -C airtable-gateway ./internal/upstream/local -run '^$$' -bench BenchmarkPage -benchtime 500x -timeout 30m
+
 newservice: ## make a service: make newservice NAME=quota-service PORT=8021
 	go run ./pkg/cmd/newservice $(NAME) $(PORT)
 
 clean: ## remove what was built (.run, the data, stays)
 	rm -rf $(BIN)
 
-.PHONY: help up down build test clients client-suites lint modules bench-gateway bench-airtable bench-store newservice clean
+.PHONY: help up down build test clients client-suites lint modules bench-gateway bench-airtable bench-store bench-formulas newservice clean

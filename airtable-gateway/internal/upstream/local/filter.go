@@ -214,59 +214,56 @@ func (s *Store) passingNumbers(ctx context.Context, w *walk, most int) (numbers 
 	if most == 0 {
 		most = len(sorted)
 	}
-	err = s.passingOf(ctx, w, sorted, most, func(recs []*models.Record) error {
-		for _, r := range recs {
+	for chunk := range slices.Chunk(sorted, maxLook) {
+		recs, err := s.repo.RecordsByNumber(ctx, w.tenant, w.table.ID, chunk)
+		if err != nil {
+			return nil, false, err
+		}
+		passing, err := s.passing(ctx, w, recs, most-len(numbers))
+		if err != nil {
+			return nil, false, err
+		}
+		for _, r := range passing {
 			numbers = append(numbers, r.Number)
 		}
-		return nil
-	})
-	return numbers, all || len(numbers) < most, err
+		if len(numbers) >= most {
+			break
+		}
+	}
+	return numbers, all || len(numbers) < most, nil
 }
 
 // computedOrder is passingNumbers for an order that must be computed: all records must
 // be looked at before any order is.
 func (s *Store) computedOrder(ctx context.Context, w *walk) ([]int64, error) {
-	numbers, err := s.repo.SortedNumbers(ctx, w.tenant, w.base, w.table.ID, w.filter.where, nil, 0)
-	if err != nil {
-		return nil, err
-	}
 	keys := slices.Clone(w.sort)
 	var out []int64
-	err = s.passingOf(ctx, w, numbers, len(numbers), func(recs []*models.Record) error {
-		for _, r := range recs {
-			out = append(out, r.Number)
-		}
-		return w.calc.sortKeys(ctx, w.table, recs, keys)
-	})
-	if err != nil || len(out) == 0 {
-		return nil, err
-	}
-	return s.repo.SortNumbers(ctx, w.tenant, w.base, w.table.ID, out, keys, w.params.MaxRecords)
-}
-
-// passingOf calls take for the first records of the numbers that pass the rest of the
-// filter, some at a time; most at the most.
-func (s *Store) passingOf(ctx context.Context, w *walk, numbers []int64, most int, take func([]*models.Record) error) error {
-	for chunk := range slices.Chunk(numbers, maxLook) {
-		recs, err := s.repo.RecordsByNumber(ctx, w.tenant, w.table.ID, chunk)
+	for after, more := int64(0), true; more; {
+		recs, err := s.repo.RecordsAfter(ctx, w.tenant, w.table.ID, w.filter.where, after, maxLook)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		passing, err := s.passing(ctx, w, recs, most)
+		passing, err := s.passing(ctx, w, recs, len(recs))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := take(passing[:min(most, len(passing))]); err != nil {
-			return err
+		if err := w.calc.sortKeys(ctx, w.table, passing, keys); err != nil {
+			return nil, err
 		}
 		if w.calc.spent {
-			return models.ErrTooDear
+			return nil, models.ErrTooDear
 		}
-		if most -= len(passing); most <= 0 {
-			return nil
+		for _, r := range passing {
+			out = append(out, r.Number)
+		}
+		if more = len(recs) == maxLook; more {
+			after = recs[len(recs)-1].Number
 		}
 	}
-	return nil
+	if len(out) == 0 {
+		return nil, nil
+	}
+	return s.repo.SortNumbers(ctx, w.tenant, w.base, w.table.ID, out, keys, w.params.MaxRecords)
 }
 
 // passing returns the first of recs, which have passed the filter's SQL, that pass

@@ -25,8 +25,8 @@ type printer struct {
 }
 
 // printer loads what showing recs, records of the table, takes beside the records: the
-// people whom they name, their links, what derived fields are computed from and, for text output, what the
-// linked records are called.
+// people whom they name, their links, what derived fields are computed from and, for
+// text output, what the linked records are called.
 func (c *calculator) printer(ctx context.Context, t *models.Table, fields []*models.Field, output models.Output, recs []*models.Record) (*printer, error) {
 	loaded, err := c.load(ctx, t, recs, fields, output.AsText)
 	if err != nil {
