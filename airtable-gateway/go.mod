@@ -7,6 +7,7 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/go-cmp v0.7.0
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/maypok86/otter/v2 v2.4.0
 	github.com/mehanizm/airtable v0.3.1
 	github.com/prometheus/client_golang v1.25.0
 	github.com/pyairtable/pyairtable/pkg v0.0.0

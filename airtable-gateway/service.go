@@ -22,6 +22,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
@@ -78,6 +79,14 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	usage := repository.NewUsage(pool)
 	spent := ledger.New(usage, a.Log, a.Metrics, time.Now)
 	a.Go("airtable ledger", spent.Run)
+	kept, err := cache.New(ctx, cache.Options{
+		Redis: rdb, Box: box, Log: a.Log, Metrics: a.Metrics, Ledger: spent, Now: time.Now,
+		Front: cfg.CacheMemory << 20, Site: cfg.CacheBase << 20,
+	})
+	if err != nil {
+		return err
+	}
+	a.Go("airtable cache", kept.Run)
 	keeper, err := openFiles(ctx, a, cfg, outside, pool, box)
 	if err != nil {
 		return err
@@ -93,7 +102,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	batches := coalesce.New(ctx, coalesce.Options{Log: a.Log, Metrics: a.Metrics, Wait: cfg.QueueWait})
 	a.Go("airtable coalescer", batches.Run)
 	upstreams := services.NewUpstreams(services.Parts{
-		Local: store, Airtable: client, Budget: limits, Ledger: spent,
+		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
 		Coalesce: batches, Announce: told, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
 	workers := river.NewWorkers()

@@ -25,6 +25,9 @@ type Config struct {
 	BlobURL       string        `env:"AIRTABLE_BLOB_URL" default:"file:///var/tmp/pyairtable/airtable-files" validate:"required,url" doc:"where attachments are kept: a directory as file:///path, or s3://bucket?region=... (further parameters: endpoint, use_path_style; credentials from AWS's own variables)"`
 	Weights       string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
 	HistoryDays   int           `env:"AIRTABLE_HISTORY_DAYS" default:"730" validate:"min=0,max=36500" doc:"how many days the changes of local bases' records are kept; 0: for ever"`
+
+	CacheMemory int64 `env:"AIRTABLE_CACHE_MEMORY_MB" default:"64" validate:"min=1,max=65536" doc:"MiB of this process's memory for answers of Airtable that are asked for most"`
+	CacheBase   int64 `env:"AIRTABLE_CACHE_BASE_MB" default:"64" validate:"min=1,max=65536" doc:"MiB of Redis for the cached answers about one base"`
 }
 
 // HistoryKept is HistoryDays as a time.

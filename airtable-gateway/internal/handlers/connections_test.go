@@ -29,6 +29,16 @@ func connect(t *testing.T, p person, url, token string) airtableapi.Connection {
 	return must(t, p, airtableapi.CreateConnection, draft(url, token)).Body
 }
 
+// uncached has every read of the connection go to Airtable.
+func uncached(t *testing.T, p person, c airtableapi.Connection) airtableapi.Connection {
+	t.Helper()
+	none := 0
+	return must(t, p, airtableapi.UpdateConnection, airtableapi.ConnectionUpdate{
+		ConnectionPath: airtableapi.ConnectionPath{ID: c.ID},
+		Body:           airtableapi.ConnectionPatch{Settings: airtableapi.ConnectionSettingsPatch{FreshnessSeconds: &none}},
+	}).Body
+}
+
 // account is an Airtable account at the other end of the wire: real HTTP, with
 // answers that a test decides.
 type account struct {
@@ -390,7 +400,7 @@ func TestUpstreams_CallsAreCountedByWhatBecameOfThem(t *testing.T) {
 	far := newAccount(t, "appFar")
 	f := newFleet(t, far.URL)
 	anna := f.owner(t)
-	connect(t, anna, far.URL, accountToken)
+	uncached(t, anna, connect(t, anna, far.URL, accountToken))
 	anna.v0(t, "GET", "/v0/appFar/T", "").ok(t, nil)
 	far.Close()
 	anna.v0(t, "GET", "/v0/appFar/T", "")

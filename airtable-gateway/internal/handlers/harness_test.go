@@ -24,6 +24,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
@@ -135,14 +136,21 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	for _, address := range allowed {
 		origins = append(origins, strings.TrimSuffix(address, "/"))
 	}
-	limits := budget.New(t.Context(), budget.Options{Redis: redistest.New(t), Log: log, Metrics: f.metrics, Wait: time.Minute})
+	rdb := redistest.New(t)
+	limits := budget.New(t.Context(), budget.Options{Redis: rdb, Log: log, Metrics: f.metrics, Wait: time.Minute})
 	spent := ledger.New(repository.NewUsage(f.pool), log, f.metrics, f.now.Now)
 	f.ledger = spent
+	kept, err := cache.New(t.Context(), cache.Options{
+		Redis: rdb, Box: box, Log: log, Metrics: f.metrics, Ledger: spent, Front: 8 << 20, Site: 8 << 20, Now: f.now.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var loops sync.WaitGroup
 	told := announce.New(repository.NewJournal(f.pool), log, f.metrics, time.Now)
 	batches := coalesce.New(t.Context(), coalesce.Options{Log: log, Metrics: f.metrics, Wait: time.Minute})
-	for _, run := range []func(context.Context) error{limits.Run, spent.Run, told.Run, batches.Run} {
+	for _, run := range []func(context.Context) error{limits.Run, spent.Run, told.Run, batches.Run, kept.Run} {
 		loops.Go(func() {
 			if err := run(running); err != nil {
 				t.Error(err)
@@ -150,7 +158,7 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 		})
 	}
 	upstreams := services.NewUpstreams(services.Parts{
-		Local: store, Airtable: client, Budget: limits, Ledger: spent,
+		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
 		Coalesce: batches, Announce: told, Box: box, Allowed: origins, Metrics: f.metrics,
 	})
 	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)

@@ -136,7 +136,7 @@ func TestUsage_EveryCallIsCountedOnceAndToldOnce(t *testing.T) {
 	f := newFleet(t, far.URL)
 	anna, stranger := f.owner(t), f.owner(t)
 	f.now.Advance(time.Date(2026, 5, 31, 23, 30, 0, 0, time.UTC).Sub(f.now.Now()))
-	made := connect(t, anna, far.URL, accountToken)
+	made := uncached(t, anna, connect(t, anna, far.URL, accountToken))
 	var calls sync.WaitGroup
 	for i := range 12 {
 		calls.Go(func() {

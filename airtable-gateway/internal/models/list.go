@@ -52,24 +52,35 @@ type Output struct {
 // something, the body wins, except for timeZone and userLocale, which Airtable
 // reads from the query. Unknown keys are ignored. The error is an *Error.
 func ParseList(rawQuery string, body []byte) (ListParams, error) {
-	in, err := parseQuery(rawQuery)
+	in, err := listInput(rawQuery, body)
 	if err != nil {
 		return ListParams{}, err
 	}
-	if body != nil {
-		object, err := DecodeObject(body)
-		if err != nil {
-			return ListParams{}, err
-		}
-		// An offset in the query of a POST is ignored, as Airtable ignores it.
-		delete(in, "offset")
-		for k, v := range object {
-			if _, fromQuery := in[k]; fromQuery && (k == "timeZone" || k == "userLocale") {
-				continue
-			}
-			in[k] = v
-		}
+	return readList(in)
+}
+
+// listInput merges query and body.
+func listInput(rawQuery string, body []byte) (map[string]any, error) {
+	in, err := parseQuery(rawQuery)
+	if err != nil || body == nil {
+		return in, err
 	}
+	object, err := DecodeObject(body)
+	if err != nil {
+		return nil, err
+	}
+	// An offset in the query of a POST is ignored, as Airtable ignores it.
+	delete(in, "offset")
+	for k, v := range object {
+		if _, fromQuery := in[k]; fromQuery && (k == "timeZone" || k == "userLocale") {
+			continue
+		}
+		in[k] = v
+	}
+	return in, nil
+}
+
+func readList(in map[string]any) (ListParams, error) {
 	p := ListParams{PageSize: MaxPage}
 	r := &paramReader{in: in}
 	if size, ok := r.integer("pageSize", MaxPage); ok {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
@@ -33,11 +34,12 @@ type Connections struct {
 	upstreams *Upstreams
 	now       func() time.Time
 	reading   singleflight.Group
+	lookups   *lookups
 }
 
 // NewConnections returns the connections kept in repo. now tells the time.
 func NewConnections(repo *repository.Connections, u *Upstreams, now func() time.Time) *Connections {
-	return &Connections{repo: repo, upstreams: u, now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }}
+	return &Connections{repo: repo, upstreams: u, lookups: newLookups(), now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }}
 }
 
 const (
@@ -93,6 +95,7 @@ func (s *Connections) Create(ctx context.Context, who auth.Principal, d Draft) (
 	} else if err := s.open(ctx, &c, d.APIURL, d.Token); err != nil {
 		return c, err
 	}
+	defer s.lookups.forget() // before the caller hears of it
 	err := s.repo.CreateConnection(ctx, c, tell(ctx, airtableapi.ConnectionCreated, c, who.UserID))
 	switch {
 	case errors.Is(err, repository.ErrLocalExists):
@@ -102,7 +105,7 @@ func (s *Connections) Create(ctx context.Context, who auth.Principal, d Draft) (
 	case err != nil:
 		return c, err
 	}
-	if _, err := s.read(ctx, c); err != nil { // an unknown base is looked for later on
+	if _, err := s.read(ctx, c, true); err != nil { // an unknown base is looked for later on
 		logging.From(ctx).Info("bases of a new connection not read", zap.Stringer("connection", c.ID), zap.Error(err))
 	}
 	return c, nil
@@ -171,6 +174,7 @@ func (s *Connections) Update(ctx context.Context, who auth.Principal, key models
 			ifVersion = c.Version // what was tried must be what is stored
 		}
 	}
+	defer s.lookups.forget()
 	c, err = s.repo.UpdateConnection(ctx, who.TenantID, key, ifVersion, func(c *models.Connection) ([]events.Event, error) {
 		put(&c.Name, p.Name)
 		p.Settings.apply(&c.Settings)
@@ -184,7 +188,7 @@ func (s *Connections) Update(ctx context.Context, who auth.Principal, key models
 		return c, notFound(err)
 	}
 	if opened != nil {
-		if _, err := s.read(ctx, c); err != nil {
+		if _, err := s.read(ctx, c, true); err != nil {
 			logging.From(ctx).Info("bases of a changed connection not read", zap.Stringer("connection", c.ID), zap.Error(err))
 		}
 	}
@@ -210,6 +214,7 @@ func (s *Connections) reopen(ctx context.Context, c models.Connection, p Patch) 
 
 // Delete removes a connection and no base.
 func (s *Connections) Delete(ctx context.Context, who auth.Principal, key models.ConnectionID, ifVersion int64) error {
+	defer s.lookups.forget()
 	return notFound(s.repo.DeleteConnection(ctx, who.TenantID, key, ifVersion, func(c models.Connection) []events.Event {
 		return []events.Event{tell(ctx, airtableapi.ConnectionDeleted, c, who.UserID)}
 	}))
@@ -256,8 +261,21 @@ func (s *Connections) all(ctx context.Context, tenant id.TenantID) ([]models.Con
 
 // OfBase returns the connection that answers for the base: of several that offer
 // it the oldest one. An unknown base makes every connection be asked once for its
-// bases, an Airtable account at most every readInterval.
+// bases, an Airtable account at most every readInterval. What another replica changed
+// counts after lookupAge.
 func (s *Connections) OfBase(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
+	key, epoch, now := lookupKey{tenant, base}, s.lookups.epoch.Load(), s.now()
+	if known, ok := s.lookups.find(key, now); ok {
+		return known.conn, known.offered, nil
+	}
+	c, b, err := s.findBase(ctx, tenant, base)
+	if err == nil {
+		s.lookups.keep(key, lookup{conn: c, offered: b}, epoch, now)
+	}
+	return c, b, err
+}
+
+func (s *Connections) findBase(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
 	c, b, err := s.repo.BaseConnection(ctx, tenant, base)
 	if !errors.Is(err, errs.ErrNotFound) {
 		return c, b, err
@@ -300,7 +318,7 @@ func (s *Connections) readDue(ctx context.Context, tenant id.TenantID) error {
 					return err
 				}
 			}
-			if _, err := s.read(ctx, c); err != nil {
+			if _, err := s.read(ctx, c, true); err != nil {
 				logging.From(ctx).Warn("bases of a connection not read", zap.Stringer("connection", c.ID), zap.Error(err))
 			}
 			return nil
@@ -309,8 +327,8 @@ func (s *Connections) readDue(ctx context.Context, tenant id.TenantID) error {
 	return group.Wait()
 }
 
-// Bases lists the bases of all connections of the tenant, each once, as they are
-// now; those of a connection that is away as they were.
+// Bases lists the bases of all connections of the tenant, each once, as fresh as the
+// connection's answers are; those of a connection that is away as they were.
 func (s *Connections) Bases(ctx context.Context, tenant id.TenantID) ([]models.OfferedBase, error) {
 	list, err := s.all(ctx, tenant)
 	if err != nil {
@@ -321,7 +339,7 @@ func (s *Connections) Bases(ctx context.Context, tenant id.TenantID) ([]models.O
 	group.SetLimit(4)
 	for i, c := range list {
 		group.Go(func() (err error) {
-			if offered[i], err = s.read(ctx, c); err != nil {
+			if offered[i], err = s.read(ctx, c, false); err != nil {
 				logging.From(ctx).Warn("bases of a connection not read", zap.Stringer("connection", c.ID), zap.Error(err))
 				offered[i], err = s.repo.Bases(ctx, c)
 			}
@@ -344,8 +362,9 @@ func (s *Connections) Bases(ctx context.Context, tenant id.TenantID) ([]models.O
 	return out, nil
 }
 
-// read asks the connection for its bases and remembers them.
-func (s *Connections) read(ctx context.Context, c models.Connection) ([]models.OfferedBase, error) {
+// read asks the connection for its bases, as they are now or as they were answered not
+// long ago, and remembers them.
+func (s *Connections) read(ctx context.Context, c models.Connection, now bool) ([]models.OfferedBase, error) {
 	up, err := s.upstreams.Of(c)
 	if err != nil {
 		return nil, err
@@ -353,13 +372,18 @@ func (s *Connections) read(ctx context.Context, c models.Connection) ([]models.O
 	call := upstream.Call{
 		Op: upstream.ListBases, Caller: upstream.Caller{Tenant: c.Tenant}, Method: "GET", Path: "/v0/meta/bases",
 	}
+	if now {
+		call.Header = cache.Anew()
+	}
 	var bases []models.OfferedBase
 	for range mostBasePages {
 		answer, err := up.Do(ctx, call)
 		if err != nil {
 			return nil, err
 		}
-		s.note(ctx, c, answer)
+		if !answer.Kept {
+			s.note(ctx, c, answer)
+		}
 		offset, err := addBases(&bases, c, answer)
 		if err != nil {
 			return nil, err
@@ -382,6 +406,7 @@ func (s *Connections) save(ctx context.Context, c models.Connection, bases []mod
 	if slices.Equal(slices.SortedFunc(slices.Values(known), byID), slices.SortedFunc(slices.Values(bases), byID)) {
 		return nil
 	}
+	defer s.lookups.forget()
 	return s.repo.SaveBases(ctx, c, bases)
 }
 
@@ -439,6 +464,7 @@ func (s *Connections) note(ctx context.Context, c models.Connection, answer upst
 	if c.Kind == models.LocalConnection || status == c.Status {
 		return
 	}
+	defer s.lookups.forget()
 	if err := s.repo.NoteStatus(ctx, c, status, s.now()); err != nil {
 		logging.From(ctx).Warn("status of a connection not noted", zap.Stringer("connection", c.ID), zap.Error(err))
 	}

@@ -114,7 +114,9 @@ func (g *Gateway) call(ctx context.Context, conn models.Connection, c upstream.C
 	case err != nil:
 		return answer, airtableapi.ErrOutcomeUnknown.Because(err)
 	}
-	g.connections.note(ctx, conn, answer)
+	if !answer.Kept {
+		g.connections.note(ctx, conn, answer)
+	}
 	if answer.Status == statusUnauthorized {
 		return answer, airtableapi.ErrConnectionRefused
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/budget"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/marker"
@@ -27,6 +28,7 @@ import (
 type Parts struct {
 	Local    upstream.Upstream
 	Airtable *airtable.Client
+	Cache    *cache.Cache
 	Budget   *budget.Budget
 	Ledger   *ledger.Ledger
 	Coalesce *coalesce.Coalescer
@@ -75,7 +77,11 @@ func (u *Upstreams) Of(c models.Connection) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token of connection %s: %w", c.ID, err)
 	}
-	return u.pipeline(c, string(token))
+	up, err := u.pipeline(c, string(token))
+	if err != nil {
+		return nil, err
+	}
+	return u.Cache.Of(up, c), nil
 }
 
 // pipeline is what stands before an Airtable account. Writes are coalesced before

@@ -100,6 +100,8 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+
+	Kept bool // an earlier call's answer: the upstream was not asked now
 }
 
 // Upstream answers calls. An error means that no answer was obtained (the
