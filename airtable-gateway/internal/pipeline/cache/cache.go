@@ -21,9 +21,11 @@
 // cells by links, lookups and rollups, or the whole base if no schema is kept that is
 // still fresh.
 //
+// A write without an answer may still be executed: it drops again four times within the
+// 70 s after.
+//
 // What is written without this gateway is seen when the entry is no longer fresh. So is
-// a write whose replica was killed before it was answered, or that Airtable executes
-// after the gateway gave it up.
+// a write whose replica was killed before it was answered.
 //
 // # Without Redis
 //
@@ -55,6 +57,8 @@ package cache
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -90,7 +94,21 @@ type Cache struct {
 	spare   chan struct{} // places for refreshes
 	results map[string]prometheus.Counter
 	dropped *prometheus.CounterVec
+
+	mu     sync.Mutex
+	unsure []unsure
 }
+
+// unsure is a write that may be executed yet, and when it is to drop once more.
+type unsure struct {
+	at    site
+	parts []string
+	due   time.Time
+}
+
+// unsureFor says when a write without an answer drops again, counted from when it was
+// given up.
+var unsureFor = []time.Duration{time.Second, 5 * time.Second, 20 * time.Second, 70 * time.Second}
 
 // refreshes bounds those at the same time. Without a place an old answer is given all
 // the same.
@@ -130,8 +148,8 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Run renews marks that could not be renewed when they had to, until ctx ends; then it
-// ends what runs in the background.
+// Run renews marks that could not be renewed when they had to, and those of writes
+// without an answer, until ctx ends; then it ends what runs in the background.
 func (c *Cache) Run(ctx context.Context) error {
 	defer c.store.front.StopAllGoroutines()
 	defer c.marks.rounds.Wait()
@@ -145,6 +163,7 @@ func (c *Cache) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		c.dropUnsure(ctx)
 		if c.marks.owes() {
 			asked, cancel := context.WithTimeout(ctx, answerLimit)
 			c.marks.heard(c.marks.pay(asked))
@@ -180,4 +199,32 @@ func (c *Cache) drop(ctx context.Context, at site, parts ...string) {
 	}
 	c.dropped.WithLabelValues(what).Inc()
 	c.marks.drop(ctx, at, parts...)
+}
+
+// dropAgain has a write without an answer drop again later.
+func (c *Cache) dropAgain(at site, parts []string) {
+	now := c.opts.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range unsureFor {
+		c.unsure = append(c.unsure, unsure{at, parts, now.Add(d)})
+	}
+}
+
+// dropUnsure drops what is due.
+func (c *Cache) dropUnsure(ctx context.Context) {
+	now := c.opts.Now()
+	c.mu.Lock()
+	var due []unsure
+	c.unsure = slices.DeleteFunc(c.unsure, func(u unsure) bool {
+		if now.Before(u.due) {
+			return false
+		}
+		due = append(due, u)
+		return true
+	})
+	c.mu.Unlock()
+	for _, u := range due {
+		c.drop(ctx, u.at, u.parts...)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 )
@@ -18,6 +19,9 @@ func (d door) write(ctx context.Context, c upstream.Call) (upstream.Answer, erro
 	}
 	if at, parts := d.touched(ctx, c); len(parts) > 0 {
 		d.drop(ctx, at, parts...)
+		if err != nil || answer.Status >= http.StatusInternalServerError {
+			d.dropAgain(at, parts)
+		}
 	}
 	return answer, err
 }

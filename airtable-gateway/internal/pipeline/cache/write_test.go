@@ -131,6 +131,22 @@ func TestWrite_OfUnknownOutcomeDropsAndOneThatDidNotLeaveDoesNot(t *testing.T) {
 	is(t, anna.get(task), "MISS")
 }
 
+func TestWrite_ThatIsExecutedAfterItWasGivenUpIsSeen(t *testing.T) {
+	t.Parallel()
+	w, anna := one(t)
+	anna.link.on(func(c upstream.Call) (upstream.Answer, error, bool) {
+		return upstream.Answer{}, errors.New("nobody waits any more"), c.Op == upstream.UpdateRecords
+	}, nil)
+	if _, err := anna.up.Do(t.Context(), anna.call("PATCH", task, `{"fields":{"Points":1}}`)); err == nil {
+		t.Error("no error")
+	}
+	is(t, anna.get(task), "MISS")
+	w.emulate(anna, 1) // now it arrives
+	is(t, anna.get(task), "HIT")
+	w.now.Advance(5 * time.Second)
+	await.True(t, "the late write", func() bool { return points(t, anna.get(task)) == 1 })
+}
+
 func TestWrite_OfAWebhookDropsNothing(t *testing.T) {
 	t.Parallel()
 	_, anna := one(t)
