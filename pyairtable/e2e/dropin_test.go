@@ -259,6 +259,7 @@ type normaliser struct{ ids map[string]string }
 
 var (
 	anyID      = regexp.MustCompile(`\b(app|tbl|fld|viw|rec|sel|itr|usr|att|com|ach)[A-Za-z0-9]{14}\b`)
+	anyOffset  = regexp.MustCompile(`"offset":"itr[^"]*"`)
 	anyInstant = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
 	anyURL     = regexp.MustCompile(`"https?://[^"]*"`)
 	anyPerson  = regexp.MustCompile(`\{[^{}]*"id":"usr[^{}]*\}`)
@@ -284,6 +285,7 @@ func (n normaliser) apply(body string) string {
 		return strings.Replace(personal.ReplaceAllString(s, ""), ",}", "}", 1)
 	})
 	body = anySecret.ReplaceAllString(body, `"$1":"…"`)
+	body = anyOffset.ReplaceAllString(body, `"offset":"…"`) // the gateway gives out its own
 	body = anyID.ReplaceAllStringFunc(body, func(s string) string {
 		if n.ids[s] == "" {
 			n.ids[s] = fmt.Sprintf("%s#%d", s[:3], len(n.ids))
