@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// CanonicalList reads the parameters of a list and writes them, all but the offset,
-// so that two lists are written alike only if they mean the same: GET or POST, the
-// order of parameters, the spelling of arrays and booleans and what is the default
+// CanonicalList reads the parameters of a list and writes them, all but the offset and
+// the size of pages, which may change from page to page, so that two lists are written
+// alike only if they mean the same: GET or POST, the order of parameters, the spelling of arrays and booleans and what is the default
 // anyway make no difference. Nor does the order of fields, as they name the members
 // of JSON objects. What no list of ours knows is kept, since Airtable may know it.
 //
@@ -26,7 +26,6 @@ func CanonicalList(rawQuery string, body []byte) ([]byte, ListParams, error) {
 	}
 	r := &paramReader{in: in}
 	var w canonical
-	w.number(p.PageSize)
 	w.number(p.MaxRecords)
 	w.text(p.View)
 	w.text(p.Formula)

@@ -89,7 +89,7 @@ func TestCanonicalList_OtherMeaningsAreWrittenOtherwise(t *testing.T) {
 			members = append(members, `"sort":[`+strings.Join(entries, ",")+`]`)
 		}
 		rnd.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-		return fmt.Sprint(size, most, "|", view, "|", formula, "|", fields, "|", sortBy, "|", byID, "|", zone, "|", extra),
+		return fmt.Sprint(most, "|", view, "|", formula, "|", fields, "|", sortBy, "|", byID, "|", zone, "|", extra),
 			q.Encode(), "{" + strings.Join(members, ",") + "}"
 	}
 	byMeaning, byText := map[string]string{}, map[string]string{}

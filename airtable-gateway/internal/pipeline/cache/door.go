@@ -71,7 +71,8 @@ type door struct {
 type wish struct {
 	place
 	key    key
-	lists  bool
+	list   key    // of a list, whatever the size of its pages
+	size   int    // of a page; 0: it is no list
 	offset string // as the caller sent it
 	step   step   // where offset leads to
 	ours   bool   // whether it is the gateway's
@@ -96,7 +97,7 @@ func (d door) wishOf(c upstream.Call) (w wish, ok bool) {
 			}
 		}
 		text, p, err = models.CanonicalList(c.RawQuery, body)
-		w.part, w.lists, w.offset = tablePart(c.Table), true, p.Offset
+		w.part, w.size, w.offset = tablePart(c.Table), p.PageSize, p.Offset
 	case upstream.GetRecord:
 		text, err = models.CanonicalRecord(c.RawQuery)
 		w.part = tablePart(c.Table)
@@ -114,8 +115,12 @@ func (d door) wishOf(c upstream.Call) (w wish, ok bool) {
 		return w, false
 	}
 	w.key = d.keyOf(c, text)
+	if w.size > 0 {
+		w.list = w.key
+		w.key = step{}.key(w.list, w.size)
+	}
 	if w.offset != "" {
-		w.step, w.ours = readStep(w.offset, w.key)
+		w.step, w.ours = readStep(w.offset, w.list)
 	}
 	return w, true
 }
@@ -215,7 +220,7 @@ func (d door) obtain(ctx context.Context, c upstream.Call, w wish, asks control)
 	}
 	k := w.key
 	if w.ours {
-		k = w.step.key(w.key)
+		k = w.step.key(w.list, w.size)
 	}
 	var old *entry
 	if !asks.noCache {
@@ -403,7 +408,7 @@ func (d door) ask(ctx context.Context, c upstream.Call, w wish, m mark) found {
 		return found{answer: answer, err: err, asked: true}
 	}
 	e := newEntry(answer, m, asked)
-	if w.lists {
+	if w.size > 0 {
 		if kept := d.begin(ctx, w, e, m); !kept {
 			return found{entry: e, asked: true, lone: true}
 		}
@@ -444,10 +449,10 @@ func (d door) begin(ctx context.Context, w wish, e *entry, m mark) bool {
 		return false
 	}
 	next := step{walk: newWalk(), page: 1, last: e.last}
-	if d.store.beginWalk(ctx, w.site, next.walkKey(w.key), m, len(e.body), p.offset) != nil {
+	if d.store.beginWalk(ctx, w.site, next.walkKey(w.list), m.stamps, w.size, len(e.body), p.offset) != nil {
 		return false
 	}
-	e.turn(p, next.offset(w.key))
+	e.turn(p, next.offset(w.list))
 	return true
 }
 
@@ -462,7 +467,7 @@ func (d door) goOn(ctx context.Context, c upstream.Call, w wish, m mark) found {
 	if m.alone {
 		return d.again(ctx, c, w)
 	}
-	wk := w.step.walkKey(w.key)
+	wk := w.step.walkKey(w.list)
 	known, ok := d.store.walk(ctx, w.site, wk, w.step.page)
 	if !ok {
 		return d.again(ctx, c, w)
@@ -485,6 +490,10 @@ func (d door) goOn(ctx context.Context, c upstream.Call, w wish, m mark) found {
 	if p.last != "" {
 		e.last = printOf(p.last)
 	}
+	if known.size != w.size {
+		d.branch(ctx, w, &got, p)
+		return got
+	}
 	if p.offset != "" {
 		if known.bytes+int64(len(e.body)) > mostBytes || w.step.page+1 >= mostPages {
 			d.store.noteHuge(ctx, w.site, w.key)
@@ -497,12 +506,26 @@ func (d door) goOn(ctx context.Context, c upstream.Call, w wish, m mark) found {
 			got.lone = true
 			return got
 		}
-		e.turn(p, next.offset(w.key))
+		e.turn(p, next.offset(w.list))
 	}
 	if known.stamps == m.stamps {
-		d.save(ctx, w, w.step.key(w.key), e)
+		d.save(ctx, w, w.step.key(w.list, w.size), e)
 	}
 	return got
+}
+
+// branch has a walk go on with pages of another size than it began with. Such pages are
+// not kept: the walk's are numbered by its own size.
+func (d door) branch(ctx context.Context, w wish, got *found, p listed) {
+	if p.offset == "" {
+		return
+	}
+	next := step{walk: newWalk(), page: 1, last: got.entry.last}
+	if d.store.beginWalk(ctx, w.site, next.walkKey(w.list), stamps{}, w.size, 0, p.offset) != nil {
+		got.lone = true
+		return
+	}
+	got.entry.turn(p, next.offset(w.list))
 }
 
 // walkEnded reports whether Airtable has forgotten its own offset.
@@ -525,7 +548,7 @@ func (d door) again(ctx context.Context, c upstream.Call, w wish) found {
 		got, err := d.follow(ctx, c, here, false)
 		if err == nil && got.entry != nil && page == 0 {
 			// The first page may still be kept, of the very walk that came to an end.
-			if next, ours := readStep(got.entry.offset, w.key); ours && next.walk == w.step.walk {
+			if next, ours := readStep(got.entry.offset, w.list); ours && next.walk == w.step.walk {
 				got, err = d.follow(ctx, c, here, true)
 			}
 		}
@@ -541,7 +564,7 @@ func (d door) again(ctx context.Context, c upstream.Call, w wish) found {
 			return found{entry: newEntry(v0.OK(map[string]any{"records": []any{}}), mark{alone: true}, d.opts.Now()), asked: true}
 		}
 		here.offset = e.offset
-		here.step, here.ours = readStep(e.offset, w.key)
+		here.step, here.ours = readStep(e.offset, w.list)
 	}
 }
 

@@ -164,21 +164,22 @@ func (s *store) prolong(ctx context.Context, name, mine string, over <-chan stru
 // for which Airtable keeps its own place in the list, which is unconfirmed.
 const walkLife = 10 * time.Minute
 
-// walk is what is known of a walk: its mark when it began, and where Airtable's pages
-// begin.
+// walk is what is known of a walk: its mark when it began, the size of its pages, and
+// where Airtable's begin.
 type walk struct {
 	stamps stamps
+	size   int
 	bytes  int64
 	offset string // Airtable's, of the page that was asked for
 }
 
 // beginWalk keeps Airtable's offset of the second page.
-func (s *store) beginWalk(ctx context.Context, at site, k key, m mark, size int, offset string) error {
+func (s *store) beginWalk(ctx context.Context, at site, k key, m stamps, size, bytes int, offset string) error {
 	ctx, cancel := redisContext(ctx)
 	defer cancel()
 	name := at.key("walk", k.String())
 	pipe := s.rdb.TxPipeline()
-	pipe.HSet(ctx, name, "base", m.base, "part", m.part, "bytes", size, "1", offset)
+	pipe.HSet(ctx, name, "base", m.base, "part", m.part, "size", size, "bytes", bytes, "1", offset)
 	pipe.PExpire(ctx, name, walkLife)
 	_, err := pipe.Exec(ctx)
 	if err != nil {
@@ -207,16 +208,18 @@ func (s *store) stepWalk(ctx context.Context, at site, k key, page, size int, of
 func (s *store) walk(ctx context.Context, at site, k key, page int) (w walk, ok bool) {
 	ctx, cancel := redisContext(ctx)
 	defer cancel()
-	out, err := s.rdb.HMGet(ctx, at.key("walk", k.String()), "base", "part", "bytes", strconv.Itoa(page)).Result()
+	out, err := s.rdb.HMGet(ctx, at.key("walk", k.String()), "base", "part", "bytes", "size", strconv.Itoa(page)).Result()
 	if err != nil {
 		s.marks.heard(fmt.Errorf("read walk: %w", err))
 		return w, false
 	}
-	for i, into := range []*int64{&w.stamps.base, &w.stamps.part, &w.bytes} {
+	var size int64
+	for i, into := range []*int64{&w.stamps.base, &w.stamps.part, &w.bytes, &size} {
 		text, _ := out[i].(string)
 		*into, _ = strconv.ParseInt(text, 10, 64)
 	}
-	w.offset, ok = out[3].(string)
+	w.size = int(size)
+	w.offset, ok = out[4].(string)
 	return w, ok
 }
 

@@ -68,9 +68,10 @@ func readStep(offset string, of key) (s step, ok bool) {
 	return s, ok && page > 0 && s.sum(of) == head[3+walkDigits+pageDigits:]
 }
 
-// key is that of the page; walkKey that of the whole walk.
-func (s step) key(of key) key {
-	return sha256.Sum256([]byte("page/" + string(of[:]) + "/" + s.walk + "/" + strconv.Itoa(s.page)))
+// key is that of the page of the size, the zero step's that of every walk's first one;
+// walkKey is that of the whole walk.
+func (s step) key(of key, size int) key {
+	return sha256.Sum256([]byte("page/" + string(of[:]) + "/" + s.walk + "/" + strconv.Itoa(s.page) + "/" + strconv.Itoa(size)))
 }
 
 func (s step) walkKey(of key) key {

@@ -88,6 +88,33 @@ func TestWalk_ThatWasBegunByPostIsContinuedByGet(t *testing.T) {
 	}
 }
 
+func TestWalk_MayChangeTheSizeOfItsPages(t *testing.T) {
+	t.Parallel()
+	_, anna := one(t)
+	wholeWalkOf(t, anna)
+	first := pageOf(t, is(t, anna.get(walked), "HIT"))
+	names := func(size int, offset string) (string, string) {
+		p := pageOf(t, anna.get(fmt.Sprintf("%s?sort[0][field]=Name&pageSize=%d&offset=%s", alone, size, url.QueryEscape(offset))))
+		if len(p.Records) == 0 {
+			t.Fatal("an empty page")
+		}
+		return p.Records[0].Fields.Name + "-" + p.Records[len(p.Records)-1].Fields.Name, p.Offset
+	}
+	for range 2 {
+		got, offset := names(4, first.Offset)
+		then, last := names(7, offset)
+		rest, end := names(100, last)
+		if got+" "+then+" "+rest != "n10-n13 n14-n20 n21-n24" || end != "" {
+			t.Errorf("%s %s %s, then %q", got, then, rest, end)
+		}
+	}
+	if names, states := anna.walk(); states != "HHH" {
+		t.Errorf("the walk itself comes from %s", states)
+	} else {
+		wholeWalk(t, names)
+	}
+}
+
 func TestWalk_OffsetsOpenNothingElse(t *testing.T) {
 	t.Parallel()
 	w, anna := one(t)
@@ -95,7 +122,7 @@ func TestWalk_OffsetsOpenNothingElse(t *testing.T) {
 	offset := pageOf(t, anna.get(walked)).Offset
 	for name, a := range map[string]upstream.Answer{
 		"another tenant's": stranger.next(offset),
-		"another list's":   anna.get(alone + "?pageSize=10&offset=" + url.QueryEscape(offset)),
+		"another list's":   anna.get(alone + "?pageSize=10&view=Grid+view&offset=" + url.QueryEscape(offset)),
 		"another table's":  anna.get(tasks + "?pageSize=10&sort[0][field]=Name&offset=" + url.QueryEscape(offset)),
 		"no one's":         anna.next("itrAAAAAAAAAAAAAA/recAAAAAAAAAAAAAA"),
 		"changed":          anna.next(offset[:len(offset)-1] + "!"),
