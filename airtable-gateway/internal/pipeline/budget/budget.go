@@ -117,8 +117,7 @@ func newBudget(ctx context.Context, o Options, d desk, t terms) *Budget {
 
 // Run looks after Redis until ctx ends; the calls that still wait then are refused.
 func (b *Budget) Run(ctx context.Context) error {
-	defer b.lanes.Wait()
-	defer b.end()
+	defer b.stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -129,6 +128,14 @@ func (b *Budget) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// stop ends the lanes, after which none begins.
+func (b *Budget) stop() {
+	b.mu.Lock()
+	b.end()
+	b.mu.Unlock()
+	b.lanes.Wait()
 }
 
 // retryRedis is how often a Redis that is away is asked for.
@@ -235,12 +242,14 @@ type wish struct {
 func (b *Budget) acquire(ctx context.Context, key laneKey, w wish) (*grant, error) {
 	start := time.Now()
 	p := &waiter{wish: w, ready: make(chan verdict, 1)}
-	l := b.join(key, p)
+	l, err := b.join(key, p)
+	if err != nil {
+		return nil, err
+	}
 	b.waiting.Inc()
 	defer b.waiting.Dec()
 	timer := time.NewTimer(time.Until(w.until))
 	defer timer.Stop()
-	var err error
 	select {
 	case v := <-p.ready:
 		if v.err == nil {
@@ -263,10 +272,14 @@ func (b *Budget) acquire(ctx context.Context, key laneKey, w wish) (*grant, erro
 	return nil, err
 }
 
-// join puts the waiter into its lane, which is begun if there is none.
-func (b *Budget) join(key laneKey, p *waiter) *lane {
+// join puts the waiter into its lane, which is begun if there is none. The error says
+// that the budget has been stopped.
+func (b *Budget) join(key laneKey, p *waiter) (*lane, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err := b.lives.Err(); err != nil {
+		return nil, err
+	}
 	l := b.byKey[key]
 	if l == nil {
 		l = &lane{b: b, key: key, waiters: map[string]*waiter{}, wake: make(chan struct{}, 1)}
@@ -274,5 +287,5 @@ func (b *Budget) join(key laneKey, p *waiter) *lane {
 		b.lanes.Go(l.run)
 	}
 	l.enter(p)
-	return l
+	return l, nil
 }

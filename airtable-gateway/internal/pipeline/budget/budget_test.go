@@ -186,6 +186,24 @@ func TestDo_ACancelledCallLeavesTheQueueAndWasNotSent(t *testing.T) {
 	})
 }
 
+func TestDo_WhoComesAfterTheEndIsNotSent(t *testing.T) {
+	t.Parallel()
+	f := &farAPI{}
+	ctx, cancel := context.WithCancel(t.Context())
+	b := newBudget(ctx, Options{Log: zap.NewNop(), Metrics: prometheus.NewRegistry(), Wait: time.Minute}, newCourt(func() int64 { return 0 }), real)
+	up := b.Of(f, "https://far", "pat")
+	var late sync.WaitGroup
+	for range 8 { // some of them while it ends
+		late.Go(func() { _, _ = up.Do(t.Context(), read("app1")) })
+	}
+	cancel()
+	_ = b.Run(ctx)
+	if _, err := up.Do(t.Context(), read("app2")); !errors.Is(err, upstream.ErrNotSent) {
+		t.Errorf("err = %v", err)
+	}
+	late.Wait()
+}
+
 func TestDo_AnUpstreamsRefusalIsWaitedOutInTheCallersStead(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
