@@ -35,12 +35,12 @@ func TestPhase1Script_Passes(t *testing.T) {
 
 func TestClients_WorkUnchanged(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
+	w := start(t, map[string]string{"AIRTABLE_EGRESS_ALLOWED": "127.0.0.1"}) // where the clients take webhooks
 	_, who := w.user(t)
 	w.demo(t, who)
 	gateway := w.urls[catalog.Gateway.Name]
 	pat := w.pat(t, who, "data.records:read", "data.records:write", "schema.bases:read", "schema.bases:write",
-		"data.recordComments:read", "data.recordComments:write", "user.email:read")
+		"data.recordComments:read", "data.recordComments:write", "user.email:read", "webhook:manage")
 	await.True(t, "airtable-gateway to have heard who he is", func() bool {
 		_, body := request(t, "GET", gateway+"/v0/meta/whoami", pat, "")
 		return strings.Contains(body, `"email"`)

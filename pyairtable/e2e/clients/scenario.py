@@ -3,14 +3,20 @@
     PYAIRTABLE_URL=http://localhost:8080 PYAIRTABLE_TOKEN=pat… python scenario.py
 
 The token needs the scopes to read and write data.records, data.recordComments and
-schema.bases, and user.email:read, on all bases. Exits with 1 and names what failed.
+schema.bases, user.email:read and webhook:manage, on all bases, and the server has to be
+allowed to ping this machine (AIRTABLE_EGRESS_ALLOWED=127.0.0.1). Exits with 1 and names
+what failed.
 """
 
 import os
+import queue
 import secrets
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from pyairtable import Api
 from pyairtable.formulas import match
+from pyairtable.models import WebhookNotification
 from steps import equal, refused, run, step
 
 URL, TOKEN = os.environ["PYAIRTABLE_URL"], os.environ["PYAIRTABLE_TOKEN"]
@@ -168,6 +174,83 @@ def delete(w):
     many = [r["id"] for r in w.table.batch_create([{"No": f"D{i}"} for i in range(12)])]
     equal([r["deleted"] for r in w.table.batch_delete(many)], [True] * 12, "batch")
     refused(404, "MODEL_ID_NOT_FOUND", lambda: w.table.get(one["id"]))
+
+
+class Pings:
+    """A program that a webhook tells of changes."""
+
+    def __init__(self):
+        pings = self.arrived = queue.Queue()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                pings.put((body, self.headers["X-Airtable-Content-MAC"]))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/airtable"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def next(self):
+        return self.arrived.get(timeout=60)
+
+
+@step
+def webhooks(w):
+    pings = Pings()
+    made = w.base.add_webhook(pings.url, {"options": {
+        "filters": {"dataTypes": ["tableData", "tableFields"], "recordChangeScope": w.table.id},
+        "includes": {"includePreviousCellValues": True},
+    }})
+    body, mac = pings.next()  # of the creation
+    told = WebhookNotification.from_request(body, mac, made.mac_secret_base64)
+    equal((told.base.id, told.webhook.id), (w.base.id, made.id), "ping")
+    try:
+        WebhookNotification.from_request(body + " ", mac, made.mac_secret_base64)
+        raise AssertionError("a changed body passes")
+    except ValueError:
+        pass
+
+    hook = w.base.webhook(made.id)
+    equal(hook.notification_url, pings.url, "url")
+    equal(hook.expiration_time, made.expiration_time, "expiration")
+    equal(hook.specification.options.filters.record_change_scope, w.table.id, "scope")
+    equal([h.id for h in w.base.webhooks()], [made.id], "webhooks")
+
+    table = w.base.schema(force=True).table(ODD_NAME)
+    no, state = table.field("No").id, table.field("State")
+    first = w.table.create({"No": "hook", "State": "new"})
+    w.table.update(first["id"], {"State": None})
+    w.table.batch_create([{"No": f"h{i}"} for i in range(10)])
+    w.table.delete(first["id"])
+    pings.next()
+    payloads = list(hook.payloads())
+    equal([p.cursor for p in payloads], [1, 2, 3, 4], "cursors")
+    equal({p.action_metadata.source for p in payloads}, {"publicApi"}, "source")
+    created, changed, batch, deleted = [p.changed_tables_by_id[w.table.id] for p in payloads]
+    choice = next(c for c in state.options.choices if c.name == "new")
+    cell = {"id": choice.id, "name": "new", "color": choice.color}
+    equal(created.created_records_by_id[first["id"]].cell_values_by_field_id, {no: "hook", state.id: cell}, "created")
+    change = changed.changed_records_by_id[first["id"]]
+    equal(change.current.cell_values_by_field_id, {state.id: None}, "current")
+    equal(change.previous.cell_values_by_field_id, {state.id: cell}, "previous")
+    equal(len(batch.created_records_by_id), 10, "a batch")
+    equal(deleted.destroyed_record_ids, [first["id"]], "destroyed")
+    equal([p.cursor for p in hook.payloads(cursor=3, limit=1)], [3], "one from the third on")
+    equal(list(hook.payloads(cursor=5)), [], "beyond the end")
+    equal(w.base.webhook(made.id).cursor_for_next_payload, 5, "next cursor")
+
+    hook.disable_notifications()
+    equal(w.base.webhook(made.id).are_notifications_enabled, False, "disabled")
+    hook.enable_notifications()
+    hook.extend_expiration()
+    hook.delete()
+    equal(w.base.webhooks(), [], "deleted")
 
 
 @step
