@@ -34,6 +34,18 @@ func Emit(ctx context.Context, tx pgx.Tx, evs ...Event) error {
 		return nil
 	}
 	batch := &pgx.Batch{}
+	if err := Queue(batch, evs...); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("emit events: %w", err)
+	}
+	return nil
+}
+
+// Queue adds to batch what Emit would send, for who has more to send at once. The
+// batch must be sent in a transaction, and the statements of Queue return no rows.
+func Queue(batch *pgx.Batch, evs ...Event) error {
 	for _, e := range evs {
 		if err := e.check(); err != nil {
 			return fmt.Errorf("emit %s: %w", e.Type, err)
@@ -52,9 +64,8 @@ func Emit(ctx context.Context, tx pgx.Tx, evs ...Event) error {
 		batch.Queue(`INSERT INTO outbox (event_id, tenant_id, topic, event) VALUES ($1, $2, $3, $4)`,
 			eventID, e.TenantID, topic(e.Stream, e.TenantID), json.RawMessage(body))
 	}
-	batch.Queue(wake, sleepLock)
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return fmt.Errorf("emit events: %w", err)
+	if len(evs) > 0 {
+		batch.Queue(wake, sleepLock)
 	}
 	return nil
 }

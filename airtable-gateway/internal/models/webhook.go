@@ -1,6 +1,8 @@
 package models
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -381,7 +383,7 @@ func (f *Field) ReadV2(r *Record, titles map[RecordID]string) (any, error) {
 	}
 	v, err := f.Read(r)
 	if err != nil || !f.Type.NamesPeople() {
-		return v, err
+		return Linkless(v), err
 	}
 	if person, ok := v.(map[string]any); ok {
 		person["permissionLevel"] = permissionLevel
@@ -416,4 +418,53 @@ func (f *Field) choiceV2(v any) (any, error) {
 		out["color"] = c.Color
 	}
 	return out, nil
+}
+
+// attachmentMark begins a text that stands for an attachment in what is stored of a
+// payload: links do not live as long as payloads, and are made when these are read.
+// No other text begins so, as none holds a NUL.
+const attachmentMark = "\x00"
+
+// Linkless puts texts in the place of attachments, for Relink to find.
+func Linkless(v any) any {
+	switch v := v.(type) {
+	case Attachment:
+		return attachmentMark + string(Marshal(v.stored()))
+	case []Attachment:
+		out := make([]any, len(v))
+		for i, a := range v {
+			out[i] = Linkless(a)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = Linkless(item)
+		}
+		return out
+	}
+	return v
+}
+
+// Relink puts what show writes in the place of the texts that Linkless made, in a
+// JSON text.
+func Relink(out, body []byte, show func(out []byte, a Attachment) []byte) []byte {
+	const begin = `"\u0000` // of a JSON text; inside of one the quote would have a backslash before it
+	for {
+		i := bytes.Index(body, []byte(begin))
+		if i < 0 {
+			return append(out, body...)
+		}
+		var text string
+		dec := json.NewDecoder(bytes.NewReader(body[i:]))
+		var stored map[string]any
+		if dec.Decode(&text) != nil || json.Unmarshal([]byte(text[len(attachmentMark):]), &stored) != nil {
+			return append(out, body...) // never: Linkless wrote it
+		}
+		out = append(out, body[:i]...)
+		for _, a := range Attachments([]any{stored}) {
+			out = show(out, a)
+		}
+		body = body[i+int(dec.InputOffset()):]
+	}
 }

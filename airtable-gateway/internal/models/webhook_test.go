@@ -217,3 +217,33 @@ func TestPayload_TellsOfTablesAndFieldsThatGo(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Links do not outlive a payload: they are made when it is read. Texts that look like
+// what stands for them stay texts.
+func TestRelink_FindsAttachmentsAlone(t *testing.T) {
+	t.Parallel()
+	one := models.Attachment{ID: "att1", Filename: `a "b" \c.png`, Sum: "00", Size: 7, Type: "image/png", Width: 3, Height: 2}
+	two := models.Attachment{ID: "att2", Filename: "on its way"}
+	texts := []any{`"\u0000{}`, `\u0000{\"id\":\"att9\"}`, "\u0001", `"`, `\"\u0000`}
+	body := models.Marshal(map[string]any{
+		"one": models.Linkless(one), "list": models.Linkless([]models.Attachment{one, two}), "deep": models.Linkless([]any{[]any{two}, "x", 1.5}), "texts": texts,
+	})
+	show := func(out []byte, a models.Attachment) []byte {
+		return append(out, `{"shown":`+string(models.Marshal(fmt.Sprintf("%+v", struct {
+			models.AttachmentID
+			N, S, T string
+			Z       int64
+			W, H    int
+		}{a.ID, a.Filename, a.Sum, a.Type, a.Size, a.Width, a.Height})))+`}`...)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(models.Relink([]byte("{"), body[1:], show), &got); err != nil {
+		t.Fatal(err)
+	}
+	first := map[string]any{"shown": `{AttachmentID:att1 N:a "b" \c.png S:00 T:image/png Z:7 W:3 H:2}`}
+	second := map[string]any{"shown": `{AttachmentID:att2 N:on its way S: T: Z:0 W:0 H:0}`}
+	want := map[string]any{"one": first, "list": []any{first, second}, "deep": []any{[]any{second}, "x", 1.5}, "texts": texts}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

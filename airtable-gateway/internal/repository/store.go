@@ -24,7 +24,8 @@ var Migrations embed.FS
 // Store keeps bases: their schemas, records, links and the walks through them.
 //
 // Locks are taken in one order, so that writers wait but do not deadlock: the
-// base (LockBase), its tables by id (LockTables), records by id (LockRecords).
+// base (LockBase), its tables by id (LockTables), records by id (LockRecords), the
+// base's webhooks (Watchers, Tell).
 type Store struct {
 	Reader
 	pool *pgxpool.Pool

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
@@ -40,21 +41,31 @@ func scanWebhook(row pgx.CollectableRow) (StoredWebhook, error) {
 }
 
 // watchLock is the first half of the advisory lock of a base's list of webhooks.
-// Writers of the base share it from their first statement to their commit; who adds
-// a webhook has it alone. So a writer that did not see the webhook has committed
+// Writers of the base share it from when they ask who watches to their commit; who
+// adds a webhook has it alone. So a writer that did not see the webhook has committed
 // before its creation is answered: whoever reads the base afterwards misses nothing.
+//
+// It comes after the locks of base, tables and records.
 const watchLock = 0x7768_6b73
 
 const lockKey = `hashtext($2::text || '/' || $3::text)`
 
 // Watchers returns the webhooks of the base that are not broken, expired ones
-// among them, and keeps others from adding one until the transaction ends. It must
-// come before any other lock.
+// among them, and keeps others from adding one until the transaction ends.
 func (t *Tx) Watchers(ctx context.Context, tenant id.TenantID, base models.BaseID) ([]StoredWebhook, error) {
+	return t.EmitWatched(ctx, tenant, base)
+}
+
+// EmitWatched is Emit and Watchers in one trip to the database: writers whom nobody
+// watches shall not have to make one more.
+func (t *Tx) EmitWatched(ctx context.Context, tenant id.TenantID, base models.BaseID, evs ...events.Event) ([]StoredWebhook, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1, `+lockKey+`)`, watchLock, tenant.String(), base)
 	// Not in one statement: what it reads must be read after it has the lock.
 	batch.Queue(`SELECT `+webhookColumns+` FROM webhooks WHERE tenant_id = $1 AND base_id = $2 AND NOT broken ORDER BY id`, tenant, base)
+	if err := events.Queue(batch, evs...); err != nil {
+		return nil, err
+	}
 	results := t.tx.SendBatch(ctx, batch)
 	found, err := readWatchers(results)
 	if closeErr := results.Close(); err == nil {
@@ -116,10 +127,14 @@ func (t *Tx) Tell(ctx context.Context, tenant id.TenantID, base models.BaseID, a
 // AddWebhook stores a webhook unless the base has most live ones already, which it
 // reports as false. The webhook is due for a first ping.
 func (t *Tx) AddWebhook(ctx context.Context, tenant id.TenantID, w models.Webhook, by id.UserID, most int) (bool, error) {
-	if _, err := t.tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, `+lockKey+`)`, watchLock, tenant.String(), w.Base); err != nil {
+	batch := &pgx.Batch{}
+	// The foreign key would lock the base after the webhooks, against the order.
+	batch.Queue(`SELECT FROM bases WHERE tenant_id = $1 AND id = $2 FOR KEY SHARE`, tenant, w.Base)
+	batch.Queue(`SELECT pg_advisory_xact_lock($1, `+lockKey+`)`, watchLock, tenant.String(), w.Base)
+	if err := t.tx.SendBatch(ctx, batch).Close(); err != nil {
 		return false, fmt.Errorf("lock webhooks: %w", err)
 	}
-	batch := &pgx.Batch{}
+	batch = &pgx.Batch{}
 	batch.Queue(`INSERT INTO webhook_feeds (tenant_id, base_id) VALUES ($1, $2) ON CONFLICT ON CONSTRAINT webhook_feeds_pkey DO NOTHING`, tenant, w.Base)
 	batch.Queue(`
 		INSERT INTO webhooks (tenant_id, id, base_id, url, specification, secret, created_at, created_by, expires_at, ping_due_at)

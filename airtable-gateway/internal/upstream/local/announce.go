@@ -40,7 +40,8 @@ func (w *writing) changes() ([]change, error) {
 	return out, nil
 }
 
-// tell emits an event of each change and keeps it in the records' history.
+// tell emits an event of each change and keeps it in the records' history. It finds
+// out who else has to be told.
 func (w *writing) tell(ctx context.Context, changes []change) error {
 	evs, revs := make([]events.Event, len(changes)), make([]repository.Revision, len(changes))
 	for i, c := range changes {
@@ -53,7 +54,12 @@ func (w *writing) tell(ctx context.Context, changes []change) error {
 	if err := w.tx.AddHistory(ctx, w.tenant(), revs); err != nil {
 		return err
 	}
-	return w.tx.Emit(ctx, evs...)
+	if len(evs) == 0 {
+		return nil
+	}
+	var err error
+	w.watch.hooks, err = w.tx.EmitWatched(ctx, w.tenant(), w.base.ID, evs...)
+	return err
 }
 
 var revisionKinds = map[string]string{

@@ -41,7 +41,7 @@ func newGallery(t *testing.T, wait time.Duration) *gallery {
 	g.keeper = filestest.Keeper(t, g.pool, filestest.Base, g.now)
 	var queue *jobs.Client
 	g.store = local.New(g.pool, local.Options{
-		Now: g.now, Files: g.keeper, FetchWait: wait,
+		Now: g.now, Files: g.keeper, FetchWait: wait, Box: newBox(t),
 		Enqueue: func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error { return queue.Insert(ctx, tx, args) },
 	})
 	workers := river.NewWorkers()

@@ -46,15 +46,20 @@ func newBench(t testing.TB) *bench {
 // newStore pings public addresses and the allowed ones.
 func newStore(t testing.TB, pool *pgxpool.Pool, now func() time.Time, allowed string) *local.Store {
 	t.Helper()
-	box, err := seal.New("test:" + base64.StdEncoding.EncodeToString(make([]byte, 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	guard, err := egress.Parse(allowed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return local.New(pool, local.Options{Now: now, Box: box, Egress: guard})
+	return local.New(pool, local.Options{Now: now, Box: newBox(t), Egress: guard})
+}
+
+func newBox(t testing.TB) *seal.Box {
+	t.Helper()
+	box, err := seal.New("test:" + base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
 }
 
 func (b *bench) now() time.Time { return *b.clock }

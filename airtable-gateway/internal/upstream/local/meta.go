@@ -303,19 +303,18 @@ func (s *Store) updateField(ctx context.Context, c upstream.Call) ([]byte, error
 func (s *Store) changeSchema(ctx context.Context, c upstream.Call, fn func(tx *repository.Tx, base *models.Base) error) error {
 	var w watch
 	err := s.repo.Write(ctx, func(tx *repository.Tx) error {
-		var err error
-		if w, err = s.watch(ctx, tx, c.Caller.Tenant, models.BaseID(c.Base)); err != nil {
-			return err
-		}
 		base, err := tx.LockBase(ctx, c.Caller.Tenant, models.BaseID(c.Base))
 		if err != nil {
 			return missing(err)
 		}
-		w.noteSchema(base)
+		w = watch{before: base.Snapshot()}
 		if err := fn(tx, base); err != nil {
 			return err
 		}
-		if err := tx.BumpSchema(ctx, c.Caller.Tenant, base.ID); err != nil || len(w.hooks) == 0 {
+		if err := tx.BumpSchema(ctx, c.Caller.Tenant, base.ID); err != nil {
+			return err
+		}
+		if w.hooks, err = tx.Watchers(ctx, c.Caller.Tenant, base.ID); err != nil || len(w.hooks) == 0 {
 			return err
 		}
 		return w.tell(ctx, tx, c.Caller, base, s.clock(), models.Transaction{})

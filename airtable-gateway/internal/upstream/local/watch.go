@@ -20,20 +20,6 @@ type watch struct {
 	told   bool
 }
 
-// watch finds out who watches the base. It must be the transaction's first
-// statement.
-func (s *Store) watch(ctx context.Context, tx *repository.Tx, tenant id.TenantID, base models.BaseID) (watch, error) {
-	hooks, err := tx.Watchers(ctx, tenant, base)
-	return watch{hooks: hooks}, err
-}
-
-// noteSchema keeps the schema as it is before a change, if anybody wants to know.
-func (w *watch) noteSchema(base *models.Base) {
-	if len(w.hooks) > 0 && w.before.Tables == nil {
-		w.before = base.Snapshot()
-	}
-}
-
 // specs are the specifications of the webhooks that hear of changes made at now.
 func (w *watch) specs(base *models.Base, now time.Time) (map[models.WebhookID]models.WebhookSpec, []models.WebhookID) {
 	out := map[models.WebhookID]models.WebhookSpec{}
@@ -339,7 +325,7 @@ func (s *sheet) lookupByRecord(c *models.Calculation, r *models.Record) any {
 			shown := []any{}
 			for _, e := range s.entries(c.Target, linked) {
 				if e.shown != nil {
-					shown = append(shown, e.shown)
+					shown = append(shown, models.Linkless(e.shown))
 				}
 			}
 			values[recID] = shown

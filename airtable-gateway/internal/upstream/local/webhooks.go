@@ -208,11 +208,12 @@ func (s *Store) listPayloads(ctx context.Context, c upstream.Call) ([]byte, erro
 		return nil, err
 	}
 	out := []byte(`{"payloads":[`)
+	shown := printer{files: s.files, tenant: c.Caller.Tenant}
 	for i, p := range payloads {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = appendPayload(out, p)
+		out = shown.payload(out, p)
 		cursor = p.Number + 1
 	}
 	out = append(out, `],"cursor":`...)
@@ -223,12 +224,13 @@ func (s *Store) listPayloads(ctx context.Context, c upstream.Call) ([]byte, erro
 	return append(out, '}'), nil
 }
 
-// appendPayload completes the stored body with what was known at its commit alone.
-func appendPayload(out []byte, p repository.Payload) []byte {
+// payload completes the stored body: with what was known at its commit alone, and
+// with links that can be followed now.
+func (p *printer) payload(out []byte, stored repository.Payload) []byte {
 	out = append(out, `{"timestamp":`...)
-	out = appendString(out, models.Timestamp(p.CreatedAt))
+	out = appendString(out, models.Timestamp(stored.CreatedAt))
 	out = append(out, `,"baseTransactionNumber":`...)
-	out = appendValue(out, p.Transaction)
+	out = appendValue(out, stored.Transaction)
 	out = append(out, ',')
-	return append(out, p.Body[1:]...)
+	return models.Relink(out, stored.Body[1:], p.attachment)
 }

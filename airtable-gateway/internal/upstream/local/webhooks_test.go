@@ -787,3 +787,32 @@ func TestPayloads_ShowPeople(t *testing.T) {
 		t.Error(body)
 	}
 }
+
+// A payload is read when the links of its day are dead: it has new ones.
+func TestPayloads_LinkToFilesForAsLongAsTheyAreRead(t *testing.T) {
+	t.Parallel()
+	g := newGallery(t, time.Minute)
+	hook := g.hook(everything, `{"includePreviousCellValues":true}`)
+	note := g.site.Put("/note", "text/plain", []byte("hello"))
+	rec := g.ok(create("Docs", fmt.Sprintf(`{"fields":{"Files":[{"url":%q,"filename":"n.txt"}]}}`, note)))["id"].(string)
+	*g.clock = g.clock.Add(24 * time.Hour)
+	tables := func(i int) object {
+		return g.ok(payloads(hook, ""))["payloads"].([]any)[i].(object)["changedTablesById"].(object)["tblDocs"].(object)
+	}
+	files := func(cells any) object {
+		return cells.(object)["cellValuesByFieldId"].(object)["fldFiles"].([]any)[0].(object)
+	}
+	created := files(tables(0)["createdRecordsById"].(object)[rec])
+	if got := g.content(created["url"].(string)); got != "hello" {
+		t.Errorf("the file holds %q", got)
+	}
+	g.ok(patch("Docs", rec, `{"fields":{"Files":[]}}`))
+	previous := files(tables(1)["changedRecordsById"].(object)[rec].(object)["previous"])
+	if diff := cmp.Diff(created, previous); diff != "" {
+		t.Error(diff)
+	}
+	delete(created, "url")
+	if diff := cmp.Diff(object{"id": created["id"], "filename": "n.txt", "size": 5.0, "type": "text/plain"}, created); diff != "" {
+		t.Error(diff)
+	}
+}

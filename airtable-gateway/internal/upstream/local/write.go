@@ -124,10 +124,6 @@ func (s *Store) commit(ctx context.Context, j *job) error {
 		// A second try must not see choices that the first one's rollback took away.
 		done = *j
 		done.items, done.mergeOn = slices.Clone(j.items), slices.Clone(j.mergeOn)
-		var err error
-		if done.watch, err = s.watch(ctx, tx, j.caller.Tenant, j.base.ID); err != nil {
-			return err
-		}
 		if err := s.makeChoices(ctx, tx, &done); err != nil {
 			return err
 		}
@@ -237,7 +233,7 @@ func (s *Store) makeChoices(ctx context.Context, tx *repository.Tx, j *job) erro
 	if err != nil {
 		return missing(err)
 	}
-	j.watch.noteSchema(base)
+	j.watch.before = base.Snapshot()
 	for _, fieldID := range slices.Sorted(maps.Keys(wanted)) {
 		f := base.Field(fieldID)
 		options, err := f.Options.AddChoices(wanted[fieldID], s.ids)
@@ -345,10 +341,7 @@ func (s *Store) deleteRecords(ctx context.Context, c upstream.Call) ([]byte, err
 		j.items = append(j.items, item{id: recID})
 	}
 	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
-		var err error
-		if j.watch, err = s.watch(ctx, tx, j.caller.Tenant, j.base.ID); err != nil {
-			return err
-		}
+		j.watch = watch{}
 		return s.newWriting(tx, j).remove(ctx)
 	})
 	if err != nil {
