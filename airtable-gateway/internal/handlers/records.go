@@ -12,7 +12,6 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
-	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/page"
@@ -20,7 +19,7 @@ import (
 
 type records struct{ gateway *services.Gateway }
 
-func (h records) list(ctx context.Context, who auth.Principal, in airtableapi.RecordsQuery) (out api.Page[airtableapi.Record], err error) {
+func (h records) list(ctx context.Context, who auth.Principal, in airtableapi.RecordsQuery) (out airtableapi.RecordsAnswer, err error) {
 	filters := page.Filters("records", in.BaseID, in.TableID, in.View, in.Filter, in.Sort, in.Fields, in.ByID, in.MaxItems, in.Limit)
 	query := listQuery(in)
 	if in.Cursor != "" {
@@ -31,15 +30,15 @@ func (h records) list(ctx context.Context, who auth.Principal, in airtableapi.Re
 		query.Set("offset", offset)
 	}
 	var found wireRecords
-	if err := h.do(ctx, who, http.MethodGet, in.TablePath, "", query, nil, &found); err != nil {
+	if out.Status, out.Cached, err = h.read(ctx, who, in.TablePath, "", query, in.Reading, &found); err != nil {
 		return out, err
 	}
-	out.Items = make([]airtableapi.Record, 0, len(found.Records))
+	out.Body.Items = make([]airtableapi.Record, 0, len(found.Records))
 	for _, r := range found.Records {
-		out.Items = append(out.Items, r.record())
+		out.Body.Items = append(out.Body.Items, r.record())
 	}
 	if found.Offset != "" {
-		out.NextCursor = page.Encode(filters, found.Offset)
+		out.Body.NextCursor = page.Encode(filters, found.Offset)
 	}
 	return out, nil
 }
@@ -98,12 +97,15 @@ func (h records) create(ctx context.Context, who auth.Principal, in airtableapi.
 	return out, nil
 }
 
-func (h records) record(ctx context.Context, who auth.Principal, in airtableapi.RecordQuery) (airtableapi.Record, error) {
+func (h records) record(ctx context.Context, who auth.Principal, in airtableapi.RecordQuery) (out airtableapi.RecordAnswer, err error) {
 	var found wireRecord
 	q := url.Values{}
 	byID(q, in.ByID)
-	err := h.do(ctx, who, http.MethodGet, in.TablePath, in.RecordID, q, nil, &found)
-	return found.record(), err
+	out.Status, out.Cached, err = h.read(ctx, who, in.TablePath, in.RecordID, q, in.Reading, &found)
+	if err == nil && out.Status == http.StatusOK {
+		out.Body = found.record()
+	}
+	return out, err
 }
 
 func (h records) update(ctx context.Context, who auth.Principal, in airtableapi.RecordUpdate) (airtableapi.Record, error) {
@@ -119,6 +121,59 @@ func (h records) delete(ctx context.Context, who auth.Principal, in airtableapi.
 // do makes the Airtable call on a table, or on one record of it, and reads its
 // answer into out.
 func (h records) do(ctx context.Context, who auth.Principal, method string, at airtableapi.TablePath, record string, q url.Values, body *wireDraft, out any) error {
+	c, err := recordCall(method, at, record)
+	if err != nil {
+		return err
+	}
+	c.RawQuery, c.Header = q.Encode(), http.Header{}
+	if body != nil {
+		if c.Body, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("write the record: %w", err)
+		}
+	}
+	answer, err := h.gateway.Do(ctx, who, c)
+	if err != nil {
+		return err
+	}
+	return decode(c, answer, out)
+}
+
+// read is do for a read, of which it tells where the answer comes from. Nothing is read
+// into out if the status is 304.
+func (h records) read(ctx context.Context, who auth.Principal, at airtableapi.TablePath, record string, q url.Values, r airtableapi.Reading, out any) (int, airtableapi.Cached, error) {
+	c, err := recordCall(http.MethodGet, at, record)
+	if err != nil {
+		return 0, airtableapi.Cached{}, err
+	}
+	c.RawQuery, c.Header = q.Encode(), http.Header{}
+	for name, value := range map[string]string{"Cache-Control": r.CacheControl, "If-None-Match": r.IfNoneMatch} {
+		if value != "" {
+			c.Header.Set(name, value)
+		}
+	}
+	answer, err := h.gateway.Do(ctx, who, c)
+	if err != nil {
+		return 0, airtableapi.Cached{}, err
+	}
+	if answer.Status == http.StatusNotModified {
+		return answer.Status, cachedOf(answer), nil
+	}
+	return http.StatusOK, cachedOf(answer), decode(c, answer, out)
+}
+
+// cachedOf tells where the answer comes from. Its ETag is weak: it stands for what
+// Airtable said, which is written otherwise here.
+func cachedOf(a upstream.Answer) airtableapi.Cached {
+	out := airtableapi.Cached{
+		Age: a.Header.Get("Age"), XCache: a.Header.Get("X-Cache"), Vary: a.Header.Get("Vary"),
+	}
+	if etag := a.Header.Get("ETag"); etag != "" {
+		out.ETag, out.CacheControl = "W/"+etag, a.Header.Get("Cache-Control")
+	}
+	return out
+}
+
+func recordCall(method string, at airtableapi.TablePath, record string) (upstream.Call, error) {
 	path := "/v0/" + url.PathEscape(at.BaseID) + "/" + url.PathEscape(at.TableID)
 	if record != "" {
 		path += "/" + url.PathEscape(record)
@@ -126,25 +181,9 @@ func (h records) do(ctx context.Context, who auth.Principal, method string, at a
 	c, ok := v0.Parse(method, path)
 	switch {
 	case !ok && record != "":
-		return airtableapi.ErrRecordNotFound
+		return c, airtableapi.ErrRecordNotFound
 	case !ok:
-		return airtableapi.ErrTableNotFound
+		return c, airtableapi.ErrTableNotFound
 	}
-	c.RawQuery, c.Header = q.Encode(), http.Header{}
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("write the record: %w", err)
-		}
-		c.Body = b
-	}
-	return h.ask(ctx, who, c, out)
-}
-
-func (h records) ask(ctx context.Context, who auth.Principal, c upstream.Call, out any) error {
-	answer, err := h.gateway.Do(ctx, who, c)
-	if err != nil {
-		return err
-	}
-	return decode(c, answer, out)
+	return c, nil
 }

@@ -62,7 +62,7 @@ func TestREST_TheLifeOfARecord(t *testing.T) {
 		t.Errorf("after PATCH (-want +got):\n%s", diff)
 	}
 	got := must(t, anna, airtableapi.FetchRecord, airtableapi.RecordQuery{RecordPath: record(base, "Orders/2", id)})
-	if diff := cmp.Diff(changed, got); diff != "" {
+	if diff := cmp.Diff(changed, got.Body); diff != "" {
 		t.Errorf("GET differs (-patched +got):\n%s", diff)
 	}
 	must(t, anna, airtableapi.DeleteRecord, record(base, "Orders/2", id))
@@ -80,7 +80,7 @@ func TestREST_ListsPageSortAndSelect(t *testing.T) {
 	var got []string
 	in := airtableapi.RecordsQuery{TablePath: at(base, "Orders/2"), Limit: 2, Sort: "-Qty,No", Fields: "No"}
 	for range 3 {
-		page := must(t, anna, airtableapi.ListRecords, in)
+		page := must(t, anna, airtableapi.ListRecords, in).Body
 		for _, r := range page.Items {
 			got = append(got, r.Fields["No"].(string))
 			if len(r.Fields) != 1 {
@@ -93,7 +93,7 @@ func TestREST_ListsPageSortAndSelect(t *testing.T) {
 		t.Errorf("next %q (-want +got):\n%s", in.Cursor, diff)
 	}
 	first := must(t, anna, airtableapi.ListRecords, airtableapi.RecordsQuery{TablePath: at(base, "Orders/2"), Limit: 2})
-	_, err := call(t, anna, airtableapi.ListRecords, airtableapi.RecordsQuery{TablePath: at(base, "Orders/2"), Limit: 3, Cursor: first.NextCursor})
+	_, err := call(t, anna, airtableapi.ListRecords, airtableapi.RecordsQuery{TablePath: at(base, "Orders/2"), Limit: 3, Cursor: first.Body.NextCursor})
 	if errs.From(err).Code != "bad_cursor" {
 		t.Errorf("a cursor of another query: %v", err)
 	}

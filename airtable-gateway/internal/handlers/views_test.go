@@ -44,7 +44,7 @@ func TestViews_TheLifeOfAView(t *testing.T) {
 	}
 	through := func(view string) (out string) {
 		t.Helper()
-		for _, r := range must(t, anna, airtableapi.ListRecords, airtableapi.RecordsQuery{TablePath: at(base, "Orders/2"), View: view}).Items {
+		for _, r := range must(t, anna, airtableapi.ListRecords, airtableapi.RecordsQuery{TablePath: at(base, "Orders/2"), View: view}).Body.Items {
 			out += r.Fields["No"].(string)
 			if r.Fields["Qty"] == nil {
 				t.Errorf("a hidden field is missing: %v", r.Fields)

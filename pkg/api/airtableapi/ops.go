@@ -52,7 +52,7 @@ var (
 		Summary: "Show a table with its fields and views",
 		Errors:  []*errs.Error{ErrBaseNotFound, ErrTableNotFound, ErrUpstreamAway},
 	}
-	ListRecords = api.Op[RecordsQuery, api.Page[Record]]{
+	ListRecords = api.Op[RecordsQuery, RecordsAnswer]{
 		Name: "listRecords", Method: "GET", Path: records, Scope: scopeRead, Timeout: upstreamTimeout,
 		Summary: "List the records of a table", Errors: refusals,
 	}
@@ -61,7 +61,7 @@ var (
 		Timeout: upstreamTimeout, BodyLimit: recordBodyLimit,
 		Summary: "Create a record", Errors: append(refusals, ErrOutcomeUnknown),
 	}
-	FetchRecord = api.Op[RecordQuery, Record]{
+	FetchRecord = api.Op[RecordQuery, RecordAnswer]{
 		Name: "getRecord", Method: "GET", Path: record, Scope: scopeRead, Timeout: upstreamTimeout,
 		Summary: "Show a record", Errors: refusals,
 	}

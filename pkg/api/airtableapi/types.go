@@ -76,10 +76,41 @@ type TablesQuery struct {
 	api.PageQuery
 }
 
+// Reading is how fresh an answer has to be, and which one the caller has.
+type Reading struct {
+	CacheControl string `header:"Cache-Control" required:"false" maxLength:"200" doc:"no-cache, no-store, max-age, min-fresh, max-stale, only-if-cached: about answers of Airtable that the gateway has kept."`
+	IfNoneMatch  string `header:"If-None-Match" required:"false" maxLength:"1000" doc:"ETag of the answer that the caller has; 304 if it is still the answer."`
+}
+
+// Cached tells where an answer of Airtable comes from. Bases of the local store are
+// never cached: all of it is absent then.
+type Cached struct {
+	ETag         string `header:"ETag"`
+	Age          string `header:"Age" doc:"Seconds since Airtable was asked."`
+	XCache       string `header:"X-Cache" doc:"HIT, MISS, STALE or BYPASS."`
+	CacheControl string `header:"Cache-Control"`
+	Vary         string `header:"Vary"`
+}
+
+// RecordsAnswer is a page of records, or nothing with Status 304.
+type RecordsAnswer struct {
+	Status int
+	Cached
+	Body api.Page[Record]
+}
+
+// RecordAnswer is a record, or nothing with Status 304.
+type RecordAnswer struct {
+	Status int
+	Cached
+	Body Record
+}
+
 // RecordsQuery asks for a page of records. Names that hold a comma are given by
 // field id.
 type RecordsQuery struct {
 	TablePath
+	Reading
 	Limit    int    `query:"limit" minimum:"1" maximum:"100" default:"50" doc:"How many items at the most."`
 	Cursor   string `query:"cursor" maxLength:"2048" doc:"The next_cursor of the page before."`
 	View     string `query:"view" maxLength:"512" doc:"Only the records of this view (id or name), in its order."`
@@ -93,6 +124,7 @@ type RecordsQuery struct {
 // RecordQuery asks for one record.
 type RecordQuery struct {
 	RecordPath
+	Reading
 	ByID bool `query:"by_field_id" doc:"Key the cells by field id instead of by name."`
 }
 
