@@ -142,6 +142,24 @@ func TestCache_ADeletedConnectionAndAnOldTokenAnswerNoMore(t *testing.T) {
 	}
 }
 
+func TestCache_AHitDoesNotAskTheDatabase(t *testing.T) {
+	t.Parallel()
+	far, _ := newEmulator(t, emulator.Faults{})
+	f := newFleet(t, far.URL)
+	anna := f.owner(t)
+	connect(t, anna, far.URL, accountToken)
+	anna.get(t, emulated)
+	before := f.pool.Stat().AcquireCount()
+	for range 500 {
+		if r := anna.get(t, emulated); r.header.Get("X-Cache") != "HIT" {
+			t.Fatalf("%d %v", r.status, r.header)
+		}
+	}
+	if n := f.pool.Stat().AcquireCount() - before; n > 100 { // what runs in the background asks, too
+		t.Errorf("500 hits asked the database %d times", n)
+	}
+}
+
 func TestUsage_ReadsThatWereCachedAreSaved(t *testing.T) {
 	t.Parallel()
 	far, _ := newEmulator(t, emulator.Faults{})

@@ -177,21 +177,6 @@ func (c *Cache) Of(up upstream.Upstream, conn models.Connection) upstream.Upstre
 	return door{c, up, conn, scopeOf(conn)}
 }
 
-// Drop makes stale what was answered about the tables, or about the whole base if none
-// is named, for whoever learns of a change that did not pass through Of.
-func (c *Cache) Drop(ctx context.Context, origin, base string, tables ...string) {
-	at := site{origin, base}
-	if len(tables) == 0 {
-		c.drop(ctx, at, whole)
-		return
-	}
-	var parts []string
-	for _, t := range tables {
-		parts = append(parts, tablePart(t))
-	}
-	c.drop(ctx, at, parts...)
-}
-
 func (c *Cache) drop(ctx context.Context, at site, parts ...string) {
 	what := "tables"
 	if len(parts) > 0 && parts[0] == whole {

@@ -1,7 +1,10 @@
 package cache_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -329,6 +332,98 @@ func TestCache_InRedisCellsAreSealed(t *testing.T) {
 		t.Errorf("%d entries in %v", entries, keys)
 	}
 	is(t, w.replica().client(anna.conn).get(people), "MISS")
+}
+
+func TestCache_KeepsSoManyBytesOfABaseInRedis(t *testing.T) {
+	t.Parallel()
+	w, anna := one(t)
+	text := make([]byte, 20<<10) // does not compress
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for i := range text {
+		text[i] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"[rnd.IntN(64)]
+	}
+	anna.link.on(func(upstream.Call) (upstream.Answer, error, bool) {
+		return upstream.Answer{Status: 200, Header: http.Header{"Content-Type": {v0.ContentType}}, Body: []byte(`{"id":"` + string(text) + `"}`)}, nil, true
+	}, nil)
+	for i := range 40 {
+		is(t, anna.get(fmt.Sprintf("%s/rec%d", tasks, i)), "MISS")
+		w.now.Advance(time.Millisecond)
+	}
+	keys, err := w.rdb.Keys(t.Context(), "airtable:cache:*:entry:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	for _, k := range keys {
+		n, err := w.rdb.StrLen(t.Context(), k).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	if total > siteBytes || total < siteBytes/2 {
+		t.Errorf("%d bytes in %d entries, of at most %d", total, len(keys), siteBytes)
+	}
+	counted, err := w.rdb.HGet(t.Context(), "airtable:cache:{"+w.far.URL+"/appCache000000001}:sizes", "").Int64()
+	if want := total + 256*int64(len(keys)); err != nil || counted != want {
+		t.Errorf("%d bytes are counted, %d are there: %v", counted, want, err)
+	}
+	other := w.replica().client(anna.conn)
+	is(t, other.get(tasks+"/rec39"), "HIT")
+	other.link.on(failing(404, ""), nil)
+	if a := other.get(tasks + "/rec0"); a.Status != 404 {
+		t.Errorf("the oldest is still there: %d", a.Status)
+	}
+}
+
+func TestCache_WhoLeavesDoesNotSpoilItForOthersAndTheLastOneEndsTheCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.replica()
+	conn := w.connection(freshness)
+	began, ended := make(chan struct{}, 1), make(chan error, 1)
+	stuck := r.cache.Of(upstreamFunc(func(ctx context.Context) (upstream.Answer, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return upstream.Answer{}, ctx.Err()
+	}), conn)
+	call := r.client(conn).call("GET", task, "")
+	gone := make(chan error, 2)
+	first, leave := context.WithCancel(t.Context())
+	second, leaveToo := context.WithCancel(t.Context())
+	ask := func(ctx context.Context) {
+		_, err := stuck.Do(ctx, call)
+		gone <- err
+	}
+	go ask(first)
+	<-began
+	go ask(second)
+	leave()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("who leaves gets %v", err)
+	}
+	// Whether the second has joined or not yet: he is not answered by the first one's end.
+	select {
+	case err := <-gone:
+		t.Errorf("who stays gets %v", err)
+	case <-ended: // he came too late to join
+		<-began
+	case <-time.After(100 * time.Millisecond):
+	}
+	leaveToo()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("the last one gets %v", err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the call ended with %v", err)
+	}
+}
+
+type upstreamFunc func(context.Context) (upstream.Answer, error)
+
+func (f upstreamFunc) Do(ctx context.Context, _ upstream.Call) (upstream.Answer, error) {
+	return f(ctx)
 }
 
 func TestCache_LinksThatExpireAreKeptForAShorterTime(t *testing.T) {

@@ -192,21 +192,18 @@ func notCached() upstream.Answer {
 
 // fresh is how long the entry is fresh; kept, how long it is kept.
 func (d door) fresh(e *entry) time.Duration {
-	if d.expires(e) {
+	if e.signed {
 		return min(d.conn.Settings.Freshness, signedFresh)
 	}
 	return d.conn.Settings.Freshness
 }
 
 func (d door) kept(e *entry) time.Duration {
-	if d.expires(e) {
+	if e.signed {
 		return signedKept
 	}
 	return d.conn.Settings.Freshness + ifError
 }
-
-// expires reports whether links in the entry do. Those to stable copies do not.
-func (d door) expires(e *entry) bool { return e.signed }
 
 // while is for how long an entry that is fresh for so long is given while it is renewed.
 func while(fresh time.Duration) time.Duration { return fresh + min(fresh, mostWhile) }

@@ -46,8 +46,9 @@ func newEntry(a upstream.Answer, m mark, asked time.Time) *entry {
 	return e
 }
 
-// What tells of attachments. Airtable's links to them expire after two hours. Inside
-// a text a quote is escaped, so that the second is found in attachments alone.
+// What tells of attachments. Airtable's links to them expire after two hours; whether one
+// leads to a copy that does not, cannot be seen from here. Inside a text a quote is
+// escaped, so that the second is found in attachments alone.
 var (
 	airtableLink = []byte("airtableusercontent.com/")
 	attachmentID = []byte(`"id":"att`)

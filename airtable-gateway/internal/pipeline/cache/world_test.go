@@ -42,7 +42,10 @@ const (
 	schema = "/v0/meta/bases/appCache000000001/tables"
 )
 
-const numbers = 25
+const (
+	numbers   = 25
+	siteBytes = 256 << 10
+)
 
 func seed() emulator.Seed {
 	text := `{"bases":[{"id":"appCache000000001","name":"Cached","tables":[
@@ -68,7 +71,7 @@ func seed() emulator.Seed {
 
 // world is an Airtable, a Redis and a clock.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	pool *pgxpool.Pool
 	far  *httptest.Server
 	emu  *emulator.Emulator
@@ -94,12 +97,12 @@ func (c *clock) Advance(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return newWorldOn(t, redistest.New(t))
 }
 
-func newWorldOn(t *testing.T, rdb goredis.UniversalClient) *world {
+func newWorldOn(t testing.TB, rdb goredis.UniversalClient) *world {
 	t.Helper()
 	box, err := seal.New(seal.NewKey())
 	if err != nil {
@@ -131,7 +134,7 @@ func (w *world) replicaOn(rdb goredis.UniversalClient) *replica {
 	r := &replica{world: w, metrics: prometheus.NewRegistry()}
 	r.ledger = ledger.New(repository.NewUsage(w.pool), zap.NewNop(), prometheus.NewRegistry(), w.now.Now)
 	c, err := cache.New(w.t.Context(), cache.Options{
-		Redis: rdb, Box: w.box, Log: zap.NewNop(), Metrics: r.metrics, Ledger: r.ledger, Front: 8 << 20, Site: 8 << 20, Now: w.now.Now,
+		Redis: rdb, Box: w.box, Log: zap.NewNop(), Metrics: r.metrics, Ledger: r.ledger, Front: 8 << 20, Site: siteBytes, Now: w.now.Now,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -200,7 +203,7 @@ func (l *link) last() upstream.Call {
 
 // client is somebody who calls through a replica by a connection.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	conn models.Connection
 	up   upstream.Upstream
 	link *link
@@ -221,7 +224,7 @@ func (r *replica) client(conn models.Connection) *client {
 const freshness = 30 * time.Second
 
 // one is a world with one replica and one client.
-func one(t *testing.T) (*world, *client) {
+func one(t testing.TB) (*world, *client) {
 	t.Helper()
 	w := newWorld(t)
 	return w, w.replica().client(w.connection(freshness))
@@ -275,7 +278,7 @@ func (c *client) setPoints(n int) {
 }
 
 // is fails the test unless the answer is a 200 that came from there.
-func is(t *testing.T, a upstream.Answer, state string) upstream.Answer {
+func is(t testing.TB, a upstream.Answer, state string) upstream.Answer {
 	t.Helper()
 	if got := a.Header.Get(cache.Header); a.Status != http.StatusOK || got != state {
 		t.Errorf("%d %s, want 200 %s: %.120s", a.Status, got, state, a.Body)
@@ -283,7 +286,7 @@ func is(t *testing.T, a upstream.Answer, state string) upstream.Answer {
 	return a
 }
 
-func points(t *testing.T, a upstream.Answer) int {
+func points(t testing.TB, a upstream.Answer) int {
 	t.Helper()
 	var r struct{ Fields struct{ Points int } }
 	if err := json.Unmarshal(a.Body, &r); err != nil {
@@ -300,7 +303,7 @@ type page struct {
 	Offset string
 }
 
-func pageOf(t *testing.T, a upstream.Answer) (p page) {
+func pageOf(t testing.TB, a upstream.Answer) (p page) {
 	t.Helper()
 	if err := json.Unmarshal(a.Body, &p); err != nil || a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
