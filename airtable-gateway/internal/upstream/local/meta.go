@@ -317,7 +317,12 @@ func (s *Store) changeSchema(ctx context.Context, c upstream.Call, fn func(tx *r
 		if w.hooks, err = tx.Watchers(ctx, c.Caller.Tenant, base.ID); err != nil || len(w.hooks) == 0 {
 			return err
 		}
-		return w.tell(ctx, tx, c.Caller, base, s.clock(), models.Transaction{})
+		now := s.clock()
+		told, err := w.read(ctx, tx, c.Caller.Tenant, base, now)
+		if err != nil || told == nil {
+			return err
+		}
+		return w.tell(ctx, tx, c.Caller, told, now, models.Transaction{})
 	})
 	if err == nil {
 		s.spread(w)

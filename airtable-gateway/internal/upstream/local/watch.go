@@ -18,36 +18,49 @@ type watch struct {
 	hooks  []repository.StoredWebhook
 	before models.Snapshot // zero unless the transaction changes the schema
 	told   bool
+
+	specs  map[models.WebhookID]models.WebhookSpec // of those that hear of changes
+	broken []models.WebhookID                      // whose specification names what is gone
 }
 
-// specs are the specifications of the webhooks that hear of changes made at now.
-func (w *watch) specs(base *models.Base, now time.Time) (map[models.WebhookID]models.WebhookSpec, []models.WebhookID) {
-	out := map[models.WebhookID]models.WebhookSpec{}
-	var broken []models.WebhookID
+// read reads the specifications of the webhooks that hear of changes made at now. It
+// returns the schema to tell by, nil if there is nobody to tell: a write that began
+// before a field was made may be told to a webhook that watches the field.
+func (w *watch) read(ctx context.Context, tx *repository.Tx, tenant id.TenantID, base *models.Base, now time.Time) (*models.Base, error) {
+	w.hooks = slices.DeleteFunc(w.hooks, func(h repository.StoredWebhook) bool { return !h.Active(now) })
+	if len(w.hooks) == 0 {
+		return nil, nil
+	}
+	if w.fit(base); len(w.broken) == 0 {
+		return base, nil
+	}
+	newest, err := tx.Schema(ctx, tenant, base.ID)
+	if err != nil {
+		return nil, err
+	}
+	w.fit(newest)
+	return newest, nil
+}
+
+// fit finds out which specifications name only what base has.
+func (w *watch) fit(base *models.Base) {
+	w.specs, w.broken = map[models.WebhookID]models.WebhookSpec{}, nil
 	for _, h := range w.hooks {
-		if !h.Active(now) {
-			continue
-		}
 		spec, err := models.ReadWebhookSpec(h.Specification, base)
 		if err == nil {
 			err = spec.Check(base)
 		}
 		if err != nil {
-			broken = append(broken, h.ID)
+			w.broken = append(w.broken, h.ID)
 			continue
 		}
-		out[h.ID] = spec
+		w.specs[h.ID] = spec
 	}
-	return out, broken
 }
 
-// tell appends to the logs of the webhooks what t is to them. base is the schema
-// after t.
+// tell appends to the logs of the webhooks that were read what t is to them. base is
+// the schema after t.
 func (w *watch) tell(ctx context.Context, tx *repository.Tx, c upstream.Caller, base *models.Base, now time.Time, t models.Transaction) error {
-	specs, broken := w.specs(base, now)
-	if len(specs) == 0 && len(broken) == 0 {
-		return nil
-	}
 	if t.User == nil && !c.User.IsZero() {
 		people, err := tx.People(ctx, c.Tenant, nil, []id.UserID{c.User})
 		if err != nil {
@@ -60,8 +73,8 @@ func (w *watch) tell(ctx context.Context, tx *repository.Tx, c upstream.Caller, 
 		t.Before, t.After = w.before, base.Snapshot()
 	}
 	var told []repository.Told
-	for _, hook := range slices.Sorted(maps.Keys(specs)) {
-		body, err := t.Payload(specs[hook])
+	for _, hook := range slices.Sorted(maps.Keys(w.specs)) {
+		body, err := t.Payload(w.specs[hook])
 		if err != nil {
 			return err
 		}
@@ -69,7 +82,7 @@ func (w *watch) tell(ctx context.Context, tx *repository.Tx, c upstream.Caller, 
 			told = append(told, repository.Told{Webhook: hook, Body: body})
 		}
 	}
-	for _, hook := range broken {
+	for _, hook := range w.broken {
 		told = append(told, repository.Told{Webhook: hook, Body: t.BrokenPayload(), Broken: true})
 	}
 	w.told = len(told) > 0
@@ -83,8 +96,9 @@ func (w *watch) tell(ctx context.Context, tx *repository.Tx, c upstream.Caller, 
 // formula, lookup or rollup shows something else now is not told, nor that a view
 // shows another record for it.
 func (w *writing) tellWatchers(ctx context.Context) error {
-	if len(w.watch.hooks) == 0 {
-		return nil
+	base, err := w.watch.read(ctx, w.tx, w.tenant(), w.base, w.now)
+	if err != nil || base == nil {
+		return err
 	}
 	var t models.Transaction
 	for _, d := range w.order {
@@ -100,19 +114,17 @@ func (w *writing) tellWatchers(ctx context.Context) error {
 	if len(t.Records) == 0 && w.watch.before.Tables == nil {
 		return nil
 	}
-	specs, _ := w.watch.specs(w.base, w.now)
-	if len(specs) > 0 {
-		s := scribe{w, specs, newCalculator(w.tx.Reader, w.tenant(), w.base, w.now)}
-		if err := s.complete(ctx, &t); err != nil {
-			return err
-		}
+	s := scribe{w, base, w.watch.specs, newCalculator(w.tx.Reader, w.tenant(), base, w.now)}
+	if err := s.complete(ctx, &t); err != nil {
+		return err
 	}
-	return w.watch.tell(ctx, w.tx, w.caller, w.base, w.now, t)
+	return w.watch.tell(ctx, w.tx, w.caller, base, w.now, t)
 }
 
 // scribe finds out what a job had no need to know and webhooks show all the same.
 type scribe struct {
 	*writing
+	base  *models.Base // at least as new as the job's
 	specs map[models.WebhookID]models.WebhookSpec
 	calc  *calculator
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
@@ -814,5 +815,50 @@ func TestPayloads_LinkToFilesForAsLongAsTheyAreRead(t *testing.T) {
 	delete(created, "url")
 	if diff := cmp.Diff(object{"id": created["id"], "filename": "n.txt", "size": 5.0, "type": "text/plain"}, created); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A write that began before a field was made does not know it: that breaks no webhook
+// which watches the field.
+func TestPayloads_AWriteOlderThanTheSchemaIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t).shop()
+	rec := b.made("People", `{"Name":"x"}`)
+	held, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback(t.Context())
+	if _, err := held.Exec(t.Context(), `SELECT FROM records WHERE tenant_id = $1 AND id = $2 FOR UPDATE`, b.who.Tenant, rec); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		b.ok(patch("People", rec, `{"fields":{"Name":"y"}}`))
+	}()
+	await.True(t, "the write waits for the record", func() bool {
+		var waiting int
+		err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting)
+		return err == nil && waiting > 0
+	})
+	field := b.ok(createField("People", `{"name":"Later","type":"email"}`))["id"].(string)
+	view, _, err := b.store.CreateView(t.Context(), b.who, local.ViewAt{Base: b.base.ID, Table: "People"}, local.ViewDraft{Name: "Later"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watching := b.hook(`{"dataTypes":["tableData"],"watchDataInFieldIds":["`+field+`","fldName"]}`, "")
+	viewing := b.hook(`{"dataTypes":["tableData"],"recordChangeScope":"`+string(view.ID)+`"}`, "")
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-written
+	changed := `"changedRecordsById":{"` + rec + `":{"current":{"cellValuesByFieldId":{"fldName":"y"}}}}`
+	for hook, want := range map[string]string{
+		watching: `{"tblPeople":{` + changed + `}}`, viewing: `{"tblPeople":{"changedViewsById":{"` + string(view.ID) + `":{` + changed + `}}}}`,
+	} {
+		if got, _ := b.payloadsFrom(hook, 1); len(got) != 1 || got[0] != want {
+			t.Errorf("got %v, want %s", got, want)
+		}
 	}
 }
