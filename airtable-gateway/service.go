@@ -25,13 +25,16 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/stable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
@@ -101,18 +104,27 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	a.Go("airtable announcer", told.Run)
 	batches := coalesce.New(ctx, coalesce.Options{Log: a.Log, Metrics: a.Metrics, Wait: cfg.QueueWait})
 	a.Go("airtable coalescer", batches.Run)
-	upstreams := services.NewUpstreams(services.Parts{
+	var upstreams *services.Upstreams // needs the links, which reach accounts through it
+	accounts := repository.NewConnections(pool)
+	lasting := stable.New(stable.Options{
+		Files: keeper, Repo: repository.NewStableFiles(pool, enqueue), Now: time.Now,
+		Reach: func(ctx context.Context, tenant id.TenantID, connection models.ConnectionID) (upstream.Upstream, error) {
+			return upstreams.Account(ctx, accounts, tenant, connection)
+		},
+	})
+	upstreams = services.NewUpstreams(services.Parts{
 		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
-		Coalesce: batches, Announce: told, Box: box, Allowed: allowed, Metrics: a.Metrics,
+		Coalesce: batches, Announce: told, Stable: lasting, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})
 	river.AddWorker(workers, &local.FetchWorker{Store: store})
 	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
+	river.AddWorker(workers, &stable.CopyWorker{Links: lasting})
 	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically()); err != nil {
 		return err
 	}
-	connections := services.NewConnections(repository.NewConnections(pool), upstreams, time.Now)
+	connections := services.NewConnections(accounts, upstreams, time.Now)
 	directory := repository.NewDirectory(pool, time.Now)
 	consumer, err := a.Consumer(ctx)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -61,6 +62,7 @@ starts a private one that is gone with it. What happened so far: ` + emulator.St
 // setting is what the flags say.
 type setting struct {
 	address, database, seed string
+	files                   string
 	install                 bool
 	dataClock               string
 	dataStep                time.Duration
@@ -84,6 +86,7 @@ func parse(args []string, out io.Writer) (setting, error) {
 	f.StringVar(&s.database, "database-url", "", "`URL` of a PostgreSQL database for this emulator alone; what it holds stays. Default: a private, ephemeral server")
 	f.BoolVar(&s.install, "install", true, "install PostgreSQL if this machine has none")
 	f.StringVar(&s.seed, "seed", "", "JSON `file` with tokens, collaborators, bases, tables, fields and records, ids chosen; see internal/emulator/sample.json. Default: that sample")
+	f.StringVar(&s.files, "files", "", "`directory` of attachments, which stay there. Default: a temporary one")
 	f.StringVar(&s.dataClock, "clock", "", "deterministic clock of the stored data: the RFC 3339 `time` that it begins at. Default: the real time. Limits and pings always go by the real time")
 	f.DurationVar(&s.dataStep, "clock-step", time.Millisecond, "how far -clock moves each time that the store looks at it")
 	f.DurationVar(&s.iteratorLife, "iterator-life", models.IteratorLife, "how long a client may wait between two pages of a list, by the clock of the stored data")
@@ -139,24 +142,49 @@ func (s setting) run(ctx context.Context, started func(address string)) error {
 	if err != nil {
 		return err
 	}
+	dir, forget, err := s.filesDir()
+	if err != nil {
+		return err
+	}
+	defer forget()
+	attachments, err := emulator.OpenAttachments(ctx, pool, dir, "http://"+listener.Addr().String(), clock)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = attachments.Close() }()
 	store := local.New(pool, local.Options{
 		Now: clock, IDs: ids, IteratorLife: s.iteratorLife, Box: emulator.Box(), Egress: emulator.Everywhere(),
+		Files: attachments.Keeper, Enqueue: attachments.Enqueue,
 	})
+	if err := attachments.Serve(pool, store); err != nil {
+		return err
+	}
 	if err := seed.Plant(ctx, store); err != nil {
 		return err
 	}
 	handler := emulator.New(emulator.Options{
-		Store: store, Tokens: seed.Tokens, Collaborators: seed.Collaborators, Limits: s.limits, Faults: s.faults, PlainRateLimit: s.plain, Now: time.Now,
+		Store: store, Files: attachments.Keeper, Tokens: seed.Tokens, Collaborators: seed.Collaborators, Limits: s.limits, Faults: s.faults, PlainRateLimit: s.plain, Now: time.Now,
 	})
 	go emulator.Forget(ctx, pool)
 	pinger := local.NewPinger(store, local.PingerOptions{Now: time.Now, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
 	pinging, stopPinging := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { _ = pinger.Run(pinging) }) // it returns no error
+	background.Go(func() { _ = attachments.Run(pinging) })
 	defer background.Wait()
 	defer stopPinging()
 	started(listener.Addr().String())
 	return serve(ctx, listener, handler)
+}
+
+// filesDir is where attachments are kept; forget removes it if it is temporary.
+func (s setting) filesDir() (dir string, forget func(), err error) {
+	if s.files != "" {
+		dir, err = filepath.Abs(s.files)
+		return dir, func() {}, err
+	}
+	dir, err = os.MkdirTemp("", "airtable-emulator-")
+	return dir, func() { _ = os.RemoveAll(dir) }, err
 }
 
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {

@@ -51,6 +51,7 @@ func TestRun_ServesTheSeedUntilItIsStopped(t *testing.T) {
 		}
 		body, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
+		attach(ctx, t, "http://"+a)
 		if want := `{"records":[{"id":"recX","createdTime":"2026-02-01T00:00:00.000Z","fields":{"N":"n"}}]}`; string(body) != want {
 			t.Errorf("got  %s\nwant %s", body, want)
 		}
@@ -61,6 +62,54 @@ func TestRun_ServesTheSeedUntilItIsStopped(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// attach brings a file, and opens the link to it.
+func attach(ctx context.Context, t *testing.T, url string) {
+	t.Helper()
+	send := func(method, target, body string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body != "" {
+			req.Header.Set("Authorization", "Bearer patX")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s: %d %s", method, target, resp.StatusCode, got)
+		}
+		return string(got)
+	}
+	var made struct {
+		ID     string
+		Fields map[string]json.RawMessage
+	}
+	read := func(s string) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(s), &made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("POST", url+"/v0/meta/bases/appX/tables", `{"name":"Docs","fields":[{"name":"N","type":"singleLineText"},{"name":"Files","type":"multipleAttachments"}]}`)
+	read(send("POST", url+"/v0/appX/Docs", `{"fields":{"N":"x"}}`))
+	read(send("POST", url+"/v0/appX/"+made.ID+"/Files/uploadAttachment", `{"contentType":"text/plain","filename":"a.txt","file":"SGk="}`))
+	for _, cell := range made.Fields {
+		var files []struct{ URL string }
+		if json.Unmarshal(cell, &files) == nil && len(files) == 1 {
+			if got := send("GET", files[0].URL, ""); got != "Hi" {
+				t.Errorf("the file is %q", got)
+			}
+			return
+		}
+	}
+	t.Errorf("no file in %s", made.Fields)
 }
 
 func TestParse_RefusesWhatItDoesNotUnderstand(t *testing.T) {

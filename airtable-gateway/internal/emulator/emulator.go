@@ -9,15 +9,21 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
+
+// FilesPrefix begins the paths of attachments, which need no token and count for
+// nothing, as those at Airtable do.
+const FilesPrefix = "/_emulator/files"
 
 // StatsPath answers GET with Stats, without a token and without counting.
 const StatsPath = "/_emulator/stats"
@@ -42,6 +48,8 @@ func mustID[T any](s string) id.ID[T] {
 type Options struct {
 	Store  upstream.Upstream
 	Tokens []Token // none: every token that begins with pat
+	// Files are the attachments of the store; nil: it has none.
+	Files *files.Keeper
 	// Collaborators are whom the tokens belong to, as the seed planted them.
 	Collaborators []Collaborator
 	Limits        Limits
@@ -102,6 +110,8 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == StatsPath:
 		write(w, v0.OK(e.Stats()))
+	case strings.HasPrefix(r.URL.Path, FilesPrefix+"/") && e.opts.Files != nil:
+		e.opts.Files.ServeHTTP(w, r, strings.TrimPrefix(r.URL.EscapedPath(), FilesPrefix))
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Access-Control-Allow-Methods", "DELETE,GET,OPTIONS,PATCH,POST,PUT")
 		w.Header().Set("Access-Control-Allow-Headers", "authorization,content-length,content-type,user-agent,x-airtable-application-id,x-airtable-user-agent,x-api-version,x-requested-with")

@@ -27,8 +27,10 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/stable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api"
@@ -64,6 +66,7 @@ type fleet struct {
 	key     ed25519.PrivateKey
 	now     *clock
 	ledger  *ledger.Ledger
+	stable  *stable.Links
 
 	directory *repository.Directory
 	people    *services.People
@@ -157,11 +160,19 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 			}
 		})
 	}
-	upstreams := services.NewUpstreams(services.Parts{
-		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
-		Coalesce: batches, Announce: told, Box: box, Allowed: origins, Metrics: f.metrics,
+	accounts := repository.NewConnections(f.pool)
+	var upstreams *services.Upstreams
+	f.stable = stable.New(stable.Options{
+		Files: keeper, Repo: repository.NewStableFiles(f.pool, queue.Insert), Now: f.now.Now,
+		Reach: func(ctx context.Context, tenant id.TenantID, connection models.ConnectionID) (upstream.Upstream, error) {
+			return upstreams.Account(ctx, accounts, tenant, connection)
+		},
 	})
-	connections := services.NewConnections(repository.NewConnections(f.pool), upstreams, f.now.Now)
+	upstreams = services.NewUpstreams(services.Parts{
+		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
+		Coalesce: batches, Announce: told, Stable: f.stable, Box: box, Allowed: origins, Metrics: f.metrics,
+	})
+	connections := services.NewConnections(accounts, upstreams, f.now.Now)
 	f.directory, f.users = repository.NewDirectory(f.pool, f.now.Now), &userService{cards: map[id.UserID]userapi.UserCard{}}
 	f.people = services.NewPeople(f.directory, f.users, log)
 	handlers.Register(f.api, handlers.Deps{

@@ -19,8 +19,11 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/marker"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/retry"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/stable"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
@@ -33,6 +36,7 @@ type Parts struct {
 	Ledger   *ledger.Ledger
 	Coalesce *coalesce.Coalescer
 	Announce *announce.Announcer
+	Stable   *stable.Links
 	Box      *seal.Box
 	Allowed  models.AllowedURLs
 	Metrics  prometheus.Registerer
@@ -87,14 +91,15 @@ func (u *Upstreams) Of(c models.Connection) (upstream.Upstream, error) {
 // pipeline is what stands before an Airtable account. Writes are coalesced before
 // anything else: a batch is announced, marked and repeated as one. Events are told of
 // what repeating made certain, so the announcer stands before the retrier, and before
-// the markers, under which a create is no create any more.
+// the markers, under which a create is no create any more. Links are made stable below
+// all of these: what is announced has them too.
 func (u *Upstreams) pipeline(c models.Connection, token string) (upstream.Upstream, error) {
 	queue, err := u.queue(c.ID, c.APIURL, token)
 	if err != nil {
 		return nil, err
 	}
 	account := accountKey(c, token)
-	up := u.retrier.Of(queue)
+	up := u.Stable.Of(u.retrier.Of(queue), c)
 	up = marker.Of(up)
 	up = u.Announce.Of(up, announce.Account{Key: account, BeforeImages: c.Settings.BeforeImages})
 	return u.Coalesce.Of(up, coalesce.Account{
@@ -108,7 +113,22 @@ func (u *Upstreams) pipeline(c models.Connection, token string) (upstream.Upstre
 // different ones share nothing.
 func accountKey(c models.Connection, token string) string {
 	sum := sha256.Sum256([]byte(c.APIURL + "\x00" + token))
-	return c.ID.String() + "/" + hex.EncodeToString(sum[:12]) + "/" + strconv.FormatBool(c.Settings.BeforeImages)
+	return c.ID.String() + "/" + hex.EncodeToString(sum[:12]) + "/" +
+		strconv.FormatBool(c.Settings.BeforeImages) + strconv.FormatBool(c.Settings.StableAttachments)
+}
+
+// Account returns the Airtable account of a connection with nothing before it but
+// what keeps to its limits, for what goes on behind calls; or errs.ErrNotFound.
+func (u *Upstreams) Account(ctx context.Context, repo *repository.Connections, tenant id.TenantID, connection models.ConnectionID) (upstream.Upstream, error) {
+	c, err := repo.Connection(ctx, tenant, connection)
+	if err != nil {
+		return nil, err
+	}
+	token, err := u.Box.Open(c.Token, c.SealContext())
+	if err != nil {
+		return nil, fmt.Errorf("token of connection %s: %w", c.ID, err)
+	}
+	return u.At(c.ID, c.APIURL, string(token))
 }
 
 // At returns the Airtable account of the token at the address, which must be
