@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
@@ -36,6 +37,7 @@ func TestClients_TheirOwnSuites(t *testing.T) {
 	_, native := w.user(t)
 	_, connected := w.user(t)
 	w.connectTo(t, connected, limited)
+	w.keepFiles(t, connected)
 	gateway := w.urls[catalog.Gateway.Name]
 	store := server{"store", gateway, w.pat(t, native, everyScope...)}
 	w.plant(t, native, store, seed)
@@ -67,6 +69,26 @@ func TestClients_TheirOwnSuites(t *testing.T) {
 				skips.judge(t, s.name, "mehanizm", said.String())
 			})
 		})
+	}
+}
+
+// keepFiles has the connections of who answer with links that do not expire.
+func (w *world) keepFiles(t *testing.T, who auth.Principal) {
+	t.Helper()
+	all, err := rpc.Call(t.Context(), w.gateway(who), airtableapi.ListConnections, airtableapi.ConnectionsQuery{PageQuery: api.PageQuery{Limit: 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := true
+	for _, c := range all.Items {
+		if c.Kind != airtableapi.KindAirtable {
+			continue
+		}
+		change := airtableapi.ConnectionUpdate{ConnectionPath: airtableapi.ConnectionPath{ID: c.ID}}
+		change.Body.Settings.StableAttachments = &on
+		if _, err := rpc.Call(t.Context(), w.gateway(who), airtableapi.UpdateConnection, change); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
