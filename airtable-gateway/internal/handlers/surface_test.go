@@ -165,6 +165,18 @@ func TestSurface_TheListOfBasesTakesAnOffsetAndNoPageSize(t *testing.T) {
 	anna.v0(t, "GET", "/v0/meta/bases?offset=", "").ok(t, nil)
 }
 
+// A write that was not begun may be sent again, and pyairtable does so.
+func TestSurface_WithoutTheDatabaseNothingWasExecuted(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	anna := f.owner(t)
+	f.pool.Close()
+	r := anna.v0(t, "POST", "/v0/app1/T", `{"fields":{}}`)
+	if r.status != http.StatusServiceUnavailable || r.header.Get("Retry-After") == "" || !strings.Contains(r.body, "RETRIABLE_ERROR") {
+		t.Errorf("%d %v %s", r.status, r.header, r.body)
+	}
+}
+
 func TestSurface_BodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	anna := newFleet(t).owner(t)

@@ -51,12 +51,21 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 	}
 	conn, _, err := g.connections.OfBase(ctx, who.TenantID, c.Base)
 	if err != nil {
-		return upstream.Answer{}, err
+		return upstream.Answer{}, notBegun(err)
 	}
 	if err := permitWatching(who, conn, c); err != nil {
 		return upstream.Answer{}, err
 	}
 	return g.call(ctx, conn, c)
+}
+
+// notBegun makes of a fault one that says that nothing was executed, so that clients
+// may try again; refusals stay as they are.
+func notBegun(err error) error {
+	if errs.From(err).Kind == errs.Internal {
+		return errs.ErrUnavailable.Because(err)
+	}
+	return err
 }
 
 // Base returns a base that the caller may see, or ErrBaseNotFound.
