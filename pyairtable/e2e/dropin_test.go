@@ -52,26 +52,28 @@ func TestDropIn_ThreeServersGiveOneAnswer(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
-	for _, file := range files {
-		steps := readScenario(t, file)
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			answers := make([][]string, len(servers))
-			t.Run("servers", func(t *testing.T) {
-				for i, s := range servers {
-					t.Run(s.name, func(t *testing.T) {
-						t.Parallel()
-						answers[i] = s.play(t, steps)
-					})
+	t.Run("scenarios", func(t *testing.T) { // returns when all of them have ended
+		for _, file := range files {
+			steps := readScenario(t, file)
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+				t.Parallel()
+				answers := make([][]string, len(servers))
+				t.Run("servers", func(t *testing.T) {
+					for i, s := range servers {
+						t.Run(s.name, func(t *testing.T) {
+							t.Parallel()
+							answers[i] = s.play(t, steps)
+						})
+					}
+				})
+				for i, s := range servers[1:] {
+					if diff := cmp.Diff(answers[0], answers[i+1]); diff != "" {
+						t.Errorf("(-%s +%s):\n%s", servers[0].name, s.name, diff)
+					}
 				}
 			})
-			for i, s := range servers[1:] {
-				if diff := cmp.Diff(answers[0], answers[i+1]); diff != "" {
-					t.Errorf("(-%s +%s):\n%s", servers[0].name, s.name, diff)
-				}
-			}
-		})
-	}
+		}
+	})
 	if s := e.stats(t); s.RateLimited > 0 {
 		t.Errorf("the emulator refused %d requests; busiest seconds: %v", s.RateLimited, s.Busiest)
 	}
@@ -151,7 +153,7 @@ func (s server) play(t *testing.T, steps []step) []string {
 			}
 		}
 		for name, path := range step.keep {
-			value, ok := find(body, path)
+			value, ok := find(body, fill(t, names, path))
 			if !ok {
 				t.Fatalf("%s: no %s in %.500s", step.line, path, body)
 			}
