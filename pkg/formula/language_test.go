@@ -315,24 +315,16 @@ func TestLimits_WhatGrowsTooLargeIsAnError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		begin := time.Now()
-		if v := f.Eval(env()); v.Kind() != formula.KindError {
+		if v := f.Eval(env()); v.Kind() != formula.KindError { // without limits they take hours
 			t.Errorf("%.60s is a %v", src, v.Kind())
-		}
-		if took := time.Since(begin); took > 10*time.Second { // without limits they take hours
-			t.Errorf("%.60s took %v", src, took)
 		}
 	}
 	for name, src := range map[string]string{
 		"many patterns": `AND(` + strings.Repeat(`REGEX_MATCH("a","`+strings.Repeat("(x{1000})", 100)+`"),`, 250) + `1)`,
 		"many names":    manyNames(),
 	} {
-		begin := time.Now()
 		if _, err := formula.Compile(src, schema, formula.Limits{}); (err != nil) != (name == "many names") {
 			t.Errorf("%s: %v", name, err)
-		}
-		if took := time.Since(begin); took > 10*time.Second {
-			t.Errorf("%s took %v", name, took)
 		}
 	}
 	small, err := formula.Compile(`"abc"&"def"`, schema, formula.Limits{Text: 5})
