@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/clocktest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/filestest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -64,31 +65,13 @@ type fleet struct {
 	logs    *apptest.Log
 	client  *rpc.Client
 	key     ed25519.PrivateKey
-	now     *clock
+	now     *clocktest.Clock
 	ledger  *ledger.Ledger
 	stable  *stable.Links
 
 	directory *repository.Directory
 	people    *services.People
 	users     *userService
-}
-
-// clock stands still until it is moved.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
 }
 
 type staticKeys ed25519.PublicKey
@@ -118,7 +101,7 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	}
 	f := &fleet{
 		pool: pgtest.New(t, "airtable-gateway", repository.Migrations), metrics: metrics.New(), logs: &apptest.Log{}, key: private,
-		now: &clock{t: time.Now()},
+		now: clocktest.New(time.Now()),
 	}
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(f.logs), zap.DebugLevel))
 	engine := gin.New()

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/clocktest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/filestest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -33,7 +34,7 @@ import (
 type farFiles struct {
 	*httptest.Server
 	t     *testing.T
-	now   *clock
+	now   *clocktest.Clock
 	fleet *fleet
 
 	mu    sync.Mutex
@@ -45,7 +46,7 @@ const farDocs = "/v0/appFiles/Docs"
 
 func newFarFiles(t *testing.T) *farFiles {
 	t.Helper()
-	f := &farFiles{t: t, now: &clock{t: time.Now()}}
+	f := &farFiles{t: t, now: clocktest.New(time.Now())}
 	now := f.now.Now
 	pool := pgtest.New(t, "airtable-gateway", repository.Migrations)
 	f.Server = httptest.NewUnstartedServer(nil)

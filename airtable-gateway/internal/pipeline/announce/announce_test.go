@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/clocktest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/announce"
@@ -36,7 +37,7 @@ type desk struct {
 	up   upstream.Upstream
 	pool *pgxpool.Pool
 	far  *recorder
-	now  *clock
+	now  *clocktest.Clock
 }
 
 // recorder keeps the calls that arrive.
@@ -63,23 +64,6 @@ func (r *recorder) ops() (out []upstream.Op) {
 	return out
 }
 
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 var (
 	tenant    = id.New[id.Tenant]()
 	anna, bea = id.New[id.User](), id.New[id.User]()
@@ -98,7 +82,7 @@ func store(t *testing.T) func(context.Context, upstream.Call) (upstream.Answer, 
 
 func newDesk(t *testing.T, images bool, far func(context.Context, upstream.Call) (upstream.Answer, error)) *desk {
 	t.Helper()
-	d := &desk{pool: pgtest.New(t, "airtable-gateway", repository.Migrations), far: &recorder{do: far}, now: &clock{t: time.Now()}}
+	d := &desk{pool: pgtest.New(t, "airtable-gateway", repository.Migrations), far: &recorder{do: far}, now: clocktest.New(time.Now())}
 	d.a = announce.New(repository.NewJournal(d.pool), zap.NewNop(), prometheus.NewRegistry(), d.now.Now)
 	d.up = d.a.Of(d.far, announce.Account{Key: "a", BeforeImages: images})
 	return d
@@ -309,7 +293,7 @@ func TestSchema_IsReadAgainWhenItChanges(t *testing.T) {
 	if a, err := d.far.do(t.Context(), rename); err != nil || a.Status != 200 {
 		t.Fatal(a.Status, err)
 	}
-	d.now.advance(time.Minute)
+	d.now.Advance(time.Minute)
 	d.ok(t, call("PATCH", "Tasks/"+first, `{"fields":{"Score":4}}`))
 	d.ok(t, call("PATCH", "Tasks/"+first, `{"fields":{"Score":5}}`))
 	got = d.told(t)

@@ -16,6 +16,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/clocktest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/cache"
@@ -77,24 +78,7 @@ type world struct {
 	emu  *emulator.Emulator
 	rdb  goredis.UniversalClient
 	box  *seal.Box
-	now  *clock
-}
-
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
+	now  *clocktest.Clock
 }
 
 func newWorld(t testing.TB) *world {
@@ -108,7 +92,7 @@ func newWorldOn(t testing.TB, rdb goredis.UniversalClient) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, rdb: rdb, box: box, now: &clock{t: time.Now().Truncate(time.Millisecond)}, pool: pgtest.New(t, "airtable-gateway", repository.Migrations)}
+	w := &world{t: t, rdb: rdb, box: box, now: clocktest.New(time.Now().Truncate(time.Millisecond)), pool: pgtest.New(t, "airtable-gateway", repository.Migrations)}
 	store := local.New(w.pool, local.Options{Now: time.Now})
 	if err := seed().Plant(t.Context(), store); err != nil {
 		t.Fatal(err)

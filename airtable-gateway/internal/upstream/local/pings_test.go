@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/clocktest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/await"
@@ -74,28 +75,10 @@ func (r *receiver) await(t *testing.T, n int) []ping {
 	return r.got()
 }
 
-// wallClock is the pinger's own clock.
-type wallClock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *wallClock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *wallClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
-
 // startPinger pings for the bench until the test, or stop, ends.
-func startPinger(b *bench, clock *wallClock) (stop func()) {
+func startPinger(b *bench, clock *clocktest.Clock) (stop func()) {
 	b.t.Helper()
-	p := local.NewPinger(b.store, local.PingerOptions{Now: clock.now, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
+	p := local.NewPinger(b.store, local.PingerOptions{Now: clock.Now, Log: zap.NewNop(), Metrics: prometheus.NewRegistry()})
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -108,8 +91,8 @@ func startPinger(b *bench, clock *wallClock) (stop func()) {
 	return stop
 }
 
-func newWallClock() *wallClock {
-	return &wallClock{t: time.Date(2030, 1, 2, 3, 4, 5, 678e6, time.UTC)} // another one than the data's
+func newWallClock() *clocktest.Clock {
+	return clocktest.New(time.Date(2030, 1, 2, 3, 4, 5, 678e6, time.UTC)) // another one than the data's
 }
 
 func (b *bench) pinged(hook string) object {
@@ -198,10 +181,10 @@ func TestPings_AreCoalesced(t *testing.T) {
 	r.answers(status(200))
 	close(release)
 	await.True(t, "the first ping is done", func() bool { return b.heldPings() == 0 })
-	clock.advance(time.Second)
+	clock.Advance(time.Second)
 	r.await(t, 2)
 	await.True(t, "nothing is due", b.quiet)
-	clock.advance(time.Hour)
+	clock.Advance(time.Hour)
 	b.wait(t, 2)
 	if got := len(r.got()); got != 2 {
 		t.Errorf("%d pings for 20 changes at once", got)
@@ -248,7 +231,7 @@ func TestPings_FailuresAreRepeatedEverMoreSeldomAndThenNoMore(t *testing.T) {
 		b.made("People", `{"Name":"news do not hurry it"}`)
 		listed := b.pinged(hook)
 		last := listed["lastNotificationResult"].(object)
-		want := object{"success": false, "completionTimestamp": clock.now().Format("2006-01-02T15:04:05.000Z"), "retryNumber": float64(n - 1),
+		want := object{"success": false, "completionTimestamp": clock.Now().Format("2006-01-02T15:04:05.000Z"), "retryNumber": float64(n - 1),
 			"willBeRetried": due != nil, "error": object{"message": "The HTTP request returned a 503 status code instead of 200 or 204"}}
 		delete(last, "durationMs")
 		if diff := cmp.Diff(want, last); diff != "" || listed["areNotificationsEnabled"] != (due != nil) {
@@ -257,22 +240,22 @@ func TestPings_FailuresAreRepeatedEverMoreSeldomAndThenNoMore(t *testing.T) {
 		if due == nil {
 			break
 		}
-		pause := due.Sub(clock.now())
+		pause := due.Sub(clock.Now())
 		if len(pauses) > 0 && pause <= pauses[len(pauses)-1] {
 			t.Errorf("%s after %v", pause, pauses)
 		}
 		pauses = append(pauses, pause)
-		clock.advance(pause - time.Millisecond)
+		clock.Advance(pause - time.Millisecond)
 		b.wait(t, 1)
 		if got := len(r.got()); got != n {
 			t.Fatalf("pinged %d times before the pause was over", got)
 		}
-		clock.advance(time.Millisecond)
+		clock.Advance(time.Millisecond)
 	}
 	if len(pauses) < 4 || len(r.got()) != len(pauses)+1 {
 		t.Errorf("%d pings, pauses %v", len(r.got()), pauses)
 	}
-	clock.advance(48 * time.Hour)
+	clock.Advance(48 * time.Hour)
 	b.made("People", `{"Name":"unheard"}`)
 	b.wait(t, 1)
 	if got := len(r.got()); got != len(pauses)+1 {
@@ -295,7 +278,7 @@ func TestPings_AreNotLostWhenAPingerDies(t *testing.T) {
 	hook := b.ok(createHook(r.URL, everything, ""))["id"].(string)
 	b.made("People", `{"Name":"while nobody pings"}`)
 	// One died with the ping in its hands.
-	if _, err := b.pool.Exec(t.Context(), `UPDATE webhooks SET ping_held_until = $1`, clock.now().Add(time.Minute)); err != nil {
+	if _, err := b.pool.Exec(t.Context(), `UPDATE webhooks SET ping_held_until = $1`, clock.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	stop := startPinger(b, clock)
@@ -303,7 +286,7 @@ func TestPings_AreNotLostWhenAPingerDies(t *testing.T) {
 	if got := len(r.got()); got != 0 {
 		t.Fatalf("two had it at once: %d pings", got)
 	}
-	clock.advance(time.Minute)
+	clock.Advance(time.Minute)
 	r.await(t, 1)
 	await.True(t, "nothing is due", b.quiet)
 
