@@ -305,25 +305,35 @@ const copyLimit = 30 * time.Minute
 func (l *Links) find(ctx context.Context, link links.Link) (files.Found, error) {
 	key := keyOf(link)
 	f, err := l.Repo.StableFile(ctx, key)
+	if err == nil && f.Sum == "" {
+		f, err = l.copyOnce(ctx, key)
+	}
 	if errors.Is(err, errs.ErrNotFound) {
 		return files.Found{}, files.ErrNotThere
 	}
 	if err != nil {
 		return files.Found{}, err
 	}
-	if f.Sum == "" {
-		made, copyErr, _ := l.once.Do(fmt.Sprint(key), func() (any, error) {
-			// Others may wait for it too, whoever asked first.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyLimit)
-			defer cancel()
-			return l.copy(ctx, f)
-		})
-		if copyErr != nil {
-			return files.Found{}, copyErr
-		}
-		f = made.(repository.StableFile)
-	}
 	return files.Found{Sum: f.Sum, Type: f.Type, Filename: f.Filename}, nil
+}
+
+// copyOnce makes the copy that all wait for who ask for it meanwhile.
+func (l *Links) copyOnce(ctx context.Context, key repository.StableKey) (repository.StableFile, error) {
+	made, err, _ := l.once.Do(fmt.Sprint(key), func() (any, error) {
+		// Others may wait for it too, whoever asked first.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyLimit)
+		defer cancel()
+		// The copy before this one may have ended since the caller looked.
+		f, err := l.Repo.StableFile(ctx, key)
+		if err != nil || f.Sum != "" {
+			return f, err
+		}
+		return l.copy(ctx, f)
+	})
+	if err != nil {
+		return repository.StableFile{}, err
+	}
+	return made.(repository.StableFile), nil
 }
 
 // copy makes our copy of the file.
