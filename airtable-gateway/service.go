@@ -31,6 +31,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/watch"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
@@ -112,16 +113,22 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 			return upstreams.Account(ctx, accounts, tenant, connection)
 		},
 	})
+	watcher := watch.New(watch.Options{
+		Repo: repository.NewWatches(pool, enqueue), Connections: accounts, Cache: kept, Box: box,
+		At:      func(c models.Connection) (upstream.Upstream, error) { return upstreams.Bare(c) },
+		Address: cfg.PingURL(), Now: time.Now, Metrics: a.Metrics,
+	})
 	upstreams = services.NewUpstreams(services.Parts{
 		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
-		Coalesce: batches, Announce: told, Stable: lasting, Box: box, Allowed: allowed, Metrics: a.Metrics,
+		Coalesce: batches, Announce: told, Stable: lasting, Watch: watcher, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})
 	river.AddWorker(workers, &local.FetchWorker{Store: store})
 	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
 	river.AddWorker(workers, &stable.CopyWorker{Links: lasting})
-	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically()); err != nil {
+	watcher.AddWorkers(workers)
+	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically()); err != nil {
 		return err
 	}
 	connections := services.NewConnections(accounts, upstreams, time.Now)
@@ -141,6 +148,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		History:     services.NewHistory(connections, store),
 		Usage:       services.NewUsage(usage, connections, time.Now),
 		Files:       keeper,
+		Watcher:     watcher,
 		APIURL:      cfg.APIURL,
 	})
 	return nil

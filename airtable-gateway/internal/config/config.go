@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
@@ -23,6 +24,7 @@ type Config struct {
 	EgressAllowed string        `env:"AIRTABLE_EGRESS_ALLOWED" doc:"networks that are not public and to which webhook pings may go and attachments be fetched from all the same, comma-separated, as in 10.0.0.0/8"`
 	PublicURL     string        `env:"PUBLIC_URL" default:"http://localhost:8080" validate:"required,http_url" doc:"address under which clients reach the gateway; links to attachments begin with it"`
 	BlobURL       string        `env:"AIRTABLE_BLOB_URL" default:"file:///var/tmp/pyairtable/airtable-files" validate:"required,url" doc:"where attachments are kept: a directory as file:///path, or s3://bucket?region=... (further parameters: endpoint, use_path_style; credentials from AWS's own variables)"`
+	Webhooks      string        `env:"AIRTABLE_WEBHOOKS" default:"auto" validate:"oneof=auto on off" doc:"whether Airtable is asked to tell of changes by webhooks that call PUBLIC_URL; auto: if that begins with https"`
 	Weights       string        `env:"AIRTABLE_TENANT_WEIGHTS" doc:"shares of tenants in a base that several use, as tenant=weight, comma-separated; others have 1"`
 	HistoryDays   int           `env:"AIRTABLE_HISTORY_DAYS" default:"730" validate:"min=0,max=36500" doc:"how many days the changes of local bases' records are kept; 0: for ever"`
 
@@ -49,6 +51,15 @@ func (c Config) TenantWeights() (map[id.TenantID]float64, error) {
 		out[tenant] = weight
 	}
 	return out, nil
+}
+
+// PingURL is where Airtable is asked to tell of changes, without a slash at its end; ""
+// if it is not to be asked.
+func (c Config) PingURL() string {
+	if c.Webhooks == "off" || c.Webhooks == "auto" && !strings.HasPrefix(c.PublicURL, "https://") {
+		return ""
+	}
+	return strings.TrimSuffix(c.PublicURL, "/") + strings.TrimSuffix(airtableapi.Pings.Prefix, "/")
 }
 
 // Egress reads EgressAllowed.

@@ -41,3 +41,18 @@ func TestEgress_IsReadOrRefused(t *testing.T) {
 		t.Error("a name was accepted")
 	}
 }
+
+func TestPingURL_IsWhereAirtableCanCall(t *testing.T) {
+	t.Parallel()
+	const at = "/api/v1/airtable/pings"
+	for _, c := range []struct{ mode, public, want string }{
+		{"auto", "http://localhost:8080", ""},
+		{"auto", "https://bases.example.org/", "https://bases.example.org" + at},
+		{"on", "http://10.0.0.1:8080", "http://10.0.0.1:8080" + at},
+		{"off", "https://bases.example.org", ""},
+	} {
+		if got := (Config{Webhooks: c.mode, PublicURL: c.public}).PingURL(); got != c.want {
+			t.Errorf("%s %s: %q", c.mode, c.public, got)
+		}
+	}
+}

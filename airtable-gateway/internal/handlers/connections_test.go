@@ -257,7 +257,7 @@ func TestConnections_SettingsHaveDefaultsAndChangeOneByOne(t *testing.T) {
 	in := draft(far.URL, accountToken)
 	in.Body.Settings.BeforeImages = &off
 	made := must(t, anna, airtableapi.CreateConnection, in).Body
-	want := airtableapi.ConnectionSettings{FreshnessSeconds: 30}
+	want := airtableapi.ConnectionSettings{FreshnessSeconds: 30, WatchChanges: true}
 	if made.Settings != want {
 		t.Errorf("made with %+v, want %+v", made.Settings, want)
 	}
@@ -265,7 +265,7 @@ func TestConnections_SettingsHaveDefaultsAndChangeOneByOne(t *testing.T) {
 	change := airtableapi.ConnectionUpdate{ConnectionPath: path}
 	change.Body.Settings = airtableapi.ConnectionSettingsPatch{FreshnessSeconds: &seconds, StableAttachments: &on}
 	must(t, anna, airtableapi.UpdateConnection, change)
-	want = airtableapi.ConnectionSettings{StableAttachments: true}
+	want = airtableapi.ConnectionSettings{StableAttachments: true, WatchChanges: true}
 	if kept := must(t, anna, airtableapi.FetchConnection, path).Body; kept.Settings != want {
 		t.Errorf("kept %+v, want %+v", kept.Settings, want)
 	}

@@ -73,13 +73,13 @@ func connectionOf(c models.Connection) airtableapi.Connection {
 		WorkspaceID: c.WorkspaceID(), LastCheckedAt: c.CheckedAt, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 		Settings: airtableapi.ConnectionSettings{
 			FreshnessSeconds: int(c.Settings.Freshness / time.Second), StableAttachments: c.Settings.StableAttachments,
-			BeforeImages: c.Settings.BeforeImages,
+			BeforeImages: c.Settings.BeforeImages, WatchChanges: c.Settings.Watch,
 		},
 	}
 }
 
 func settingsPatch(p airtableapi.ConnectionSettingsPatch) services.SettingsPatch {
-	out := services.SettingsPatch{StableAttachments: p.StableAttachments, BeforeImages: p.BeforeImages}
+	out := services.SettingsPatch{StableAttachments: p.StableAttachments, BeforeImages: p.BeforeImages, Watch: p.WatchChanges}
 	if p.FreshnessSeconds != nil {
 		freshness := time.Duration(*p.FreshnessSeconds) * time.Second
 		out.Freshness = &freshness

@@ -4,6 +4,7 @@ package handlers
 import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/watch"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 )
@@ -17,6 +18,7 @@ type Deps struct {
 	Views       *services.Views
 	History     *services.History
 	Files       *files.Keeper
+	Watcher     *watch.Watcher
 	APIURL      string // of connections that name none
 }
 
@@ -51,6 +53,8 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.UpdateConnection, c.update)
 	httpx.Handle(a, airtableapi.DeleteConnection, c.delete)
 
+	httpx.Handle(a, airtableapi.ListWatches, watches{d.Connections}.list)
+
 	u := usage{d.Usage}
 	httpx.Handle(a, airtableapi.ListUsage, u.list)
 	httpx.Handle(a, airtableapi.FetchQuota, u.quota)
@@ -58,6 +62,7 @@ func Register(a *httpx.API, d Deps) {
 
 	httpx.Handle(a, airtableapi.LoadDemo, demo{d.Demo}.load)
 
+	httpx.Raw(a, airtableapi.Pings, pings{d.Watcher}.serve)
 	httpx.Raw(a, airtableapi.Files, download{d.Files}.serve)
 	httpx.Raw(a, airtableapi.AirtableSurface, surface{d.Gateway}.serve)
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/watch"
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
@@ -68,6 +69,7 @@ type fleet struct {
 	now     *clocktest.Clock
 	ledger  *ledger.Ledger
 	stable  *stable.Links
+	watcher *watch.Watcher
 
 	directory *repository.Directory
 	people    *services.People
@@ -151,18 +153,25 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 			return upstreams.Account(ctx, accounts, tenant, connection)
 		},
 	})
+	server := httptest.NewUnstartedServer(engine)
+	f.watcher = watch.New(watch.Options{
+		Repo: repository.NewWatches(f.pool, queue.Insert), Connections: accounts, Cache: kept, Box: box,
+		At:      func(c models.Connection) (upstream.Upstream, error) { return upstreams.Bare(c) },
+		Address: "http://" + server.Listener.Addr().String() + strings.TrimSuffix(airtableapi.Pings.Prefix, "/"),
+		Now:     f.now.Now, Metrics: f.metrics,
+	})
 	upstreams = services.NewUpstreams(services.Parts{
 		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
-		Coalesce: batches, Announce: told, Stable: f.stable, Box: box, Allowed: origins, Metrics: f.metrics,
+		Coalesce: batches, Announce: told, Stable: f.stable, Watch: f.watcher, Box: box, Allowed: origins, Metrics: f.metrics,
 	})
 	connections := services.NewConnections(accounts, upstreams, f.now.Now)
 	f.directory, f.users = repository.NewDirectory(f.pool, f.now.Now), &userService{cards: map[id.UserID]userapi.UserCard{}}
 	f.people = services.NewPeople(f.directory, f.users, log)
 	handlers.Register(f.api, handlers.Deps{
 		Gateway: services.NewGateway(connections, upstreams, f.people), Connections: connections,
-		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, APIURL: airtable.DefaultURL,
+		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, Watcher: f.watcher, APIURL: airtable.DefaultURL,
 	})
-	server := httptest.NewServer(engine)
+	server.Start()
 	f.url = server.URL
 	f.client = rpc.New(rpc.Options{Callee: "airtable-gateway", Addresses: []string{server.URL}, Metrics: rpc.NewMetrics(metrics.New())})
 	t.Cleanup(func() {

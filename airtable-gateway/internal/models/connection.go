@@ -62,10 +62,13 @@ type ConnectionSettings struct {
 	// BeforeImages reads records before they are changed or deleted, so that events
 	// can tell the old cells. That costs a call a write.
 	BeforeImages bool
+	// Watch has Airtable tell of changes by a webhook in each base that is read, so that
+	// cached answers need not age first.
+	Watch bool
 }
 
 // DefaultSettings are those of a connection of which nothing else was said.
-var DefaultSettings = ConnectionSettings{Freshness: 30 * time.Second, BeforeImages: true}
+var DefaultSettings = ConnectionSettings{Freshness: 30 * time.Second, BeforeImages: true, Watch: true}
 
 // NewConnection is a connection without a token, made now.
 func NewConnection(tenant id.TenantID, kind ConnectionKind, name string, now time.Time) Connection {

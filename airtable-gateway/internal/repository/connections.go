@@ -34,7 +34,7 @@ var ErrTooManyConnections = errors.New("the tenant has as many connections as it
 var ErrLocalExists = errors.New("the tenant has a local connection")
 
 const connectionColumns = `c.tenant_id, c.id, c.name, c.kind, c.api_url, c.token, c.status, c.version,
-	c.checked_at, c.created_at, c.updated_at, c.freshness, c.stable_attachments, c.before_images`
+	c.checked_at, c.created_at, c.updated_at, c.freshness, c.stable_attachments, c.before_images, c.watch_changes`
 
 // scanConnection reads connectionColumns, and into further what follows them.
 func scanConnection(row pgx.CollectableRow, further ...any) (models.Connection, error) {
@@ -42,7 +42,7 @@ func scanConnection(row pgx.CollectableRow, further ...any) (models.Connection, 
 	var checked *time.Time
 	var seconds int
 	into := []any{&c.Tenant, &c.ID, &c.Name, &c.Kind, &c.APIURL, &c.Token, &c.Status, &c.Version,
-		&checked, &c.CreatedAt, &c.UpdatedAt, &seconds, &c.Settings.StableAttachments, &c.Settings.BeforeImages}
+		&checked, &c.CreatedAt, &c.UpdatedAt, &seconds, &c.Settings.StableAttachments, &c.Settings.BeforeImages, &c.Settings.Watch}
 	err := row.Scan(append(into, further...)...)
 	if checked != nil {
 		c.CheckedAt = *checked
@@ -59,12 +59,12 @@ func (r *Connections) CreateConnection(ctx context.Context, c models.Connection,
 	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO connections (tenant_id, id, name, kind, api_url, token, status, version, checked_at,
-				created_at, updated_at, freshness, stable_attachments, before_images)
-			SELECT $1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-			WHERE (SELECT count(*) FROM connections WHERE tenant_id = $1) < $15`,
+				created_at, updated_at, freshness, stable_attachments, before_images, watch_changes)
+			SELECT $1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+			WHERE (SELECT count(*) FROM connections WHERE tenant_id = $1) < $16`,
 			c.Tenant, c.ID, c.Name, c.Kind, c.APIURL, c.Token, c.Status, c.Version,
 			nullable(c.CheckedAt), c.CreatedAt, c.UpdatedAt,
-			seconds(c.Settings.Freshness), c.Settings.StableAttachments, c.Settings.BeforeImages, MostConnections)
+			seconds(c.Settings.Freshness), c.Settings.StableAttachments, c.Settings.BeforeImages, c.Settings.Watch, MostConnections)
 		if postgres.IsUnique(err, "connections_local_key") {
 			return ErrLocalExists
 		}
@@ -138,10 +138,10 @@ func (r *Connections) UpdateConnection(ctx context.Context, tenant id.TenantID, 
 		}
 		_, err = tx.Exec(ctx, `
 			UPDATE connections SET name = $3, api_url = $4, token = $5, status = $6, version = $7,
-				checked_at = $8, updated_at = $9, freshness = $10, stable_attachments = $11, before_images = $12
+				checked_at = $8, updated_at = $9, freshness = $10, stable_attachments = $11, before_images = $12, watch_changes = $13
 			WHERE tenant_id = $1 AND id = $2`,
 			tenant, key, c.Name, c.APIURL, c.Token, c.Status, c.Version, nullable(c.CheckedAt), c.UpdatedAt,
-			seconds(c.Settings.Freshness), c.Settings.StableAttachments, c.Settings.BeforeImages)
+			seconds(c.Settings.Freshness), c.Settings.StableAttachments, c.Settings.BeforeImages, c.Settings.Watch)
 		if err != nil {
 			return fmt.Errorf("update connection: %w", err)
 		}
@@ -151,19 +151,24 @@ func (r *Connections) UpdateConnection(ctx context.Context, tenant id.TenantID, 
 }
 
 // DeleteConnection removes a connection, and what is remembered of its bases,
-// under the same conditions as UpdateConnection.
+// under the same conditions as UpdateConnection. What leave adds to the transaction is
+// done before.
 func (r *Connections) DeleteConnection(ctx context.Context, tenant id.TenantID, key models.ConnectionID, ifVersion int64,
-	announce func(models.Connection) []events.Event,
+	leave func(pgx.Tx, models.Connection) ([]events.Event, error),
 ) error {
 	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		c, err := lock(ctx, tx, tenant, key, ifVersion)
 		if err != nil {
 			return err
 		}
+		announced, err := leave(tx, c)
+		if err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `DELETE FROM connections WHERE tenant_id = $1 AND id = $2`, tenant, key); err != nil {
 			return fmt.Errorf("delete connection: %w", err)
 		}
-		return events.Emit(ctx, tx, announce(c)...)
+		return events.Emit(ctx, tx, announced...)
 	})
 }
 

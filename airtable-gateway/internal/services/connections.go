@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
@@ -68,12 +69,14 @@ type Patch struct {
 type SettingsPatch struct {
 	Freshness                       *time.Duration
 	StableAttachments, BeforeImages *bool
+	Watch                           *bool
 }
 
 func (p SettingsPatch) apply(s *models.ConnectionSettings) {
 	put(&s.Freshness, p.Freshness)
 	put(&s.StableAttachments, p.StableAttachments)
 	put(&s.BeforeImages, p.BeforeImages)
+	put(&s.Watch, p.Watch)
 }
 
 func put[T any](to, v *T) {
@@ -215,8 +218,8 @@ func (s *Connections) reopen(ctx context.Context, c models.Connection, p Patch) 
 // Delete removes a connection and no base.
 func (s *Connections) Delete(ctx context.Context, who auth.Principal, key models.ConnectionID, ifVersion int64) error {
 	defer s.lookups.forget()
-	return notFound(s.repo.DeleteConnection(ctx, who.TenantID, key, ifVersion, func(c models.Connection) []events.Event {
-		return []events.Event{tell(ctx, airtableapi.ConnectionDeleted, c, who.UserID)}
+	return notFound(s.repo.DeleteConnection(ctx, who.TenantID, key, ifVersion, func(tx pgx.Tx, c models.Connection) ([]events.Event, error) {
+		return []events.Event{tell(ctx, airtableapi.ConnectionDeleted, c, who.UserID)}, s.upstreams.Watch.Leave(ctx, tx, c)
 	}))
 }
 
@@ -246,6 +249,15 @@ func (s *Connections) Local(ctx context.Context, tenant id.TenantID) (models.Con
 		return c, airtableapi.ErrTooManyConnections
 	}
 	return c, err
+}
+
+// Watches lists at most limit of the bases whose changes Airtable tells of, by id, those
+// after the given one. It returns ErrConnectionNotFound if the tenant has no such connection.
+func (s *Connections) Watches(ctx context.Context, tenant id.TenantID, key models.ConnectionID, after string, limit int) ([]models.Watch, error) {
+	if _, err := s.Connection(ctx, tenant, key); err != nil {
+		return nil, err
+	}
+	return s.upstreams.Watch.Repo.Watches(ctx, tenant, key, after, limit)
 }
 
 // all lists the connections that bases are looked for in. A tenant without any is

@@ -23,6 +23,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/airtable"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/watch"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
@@ -37,6 +38,7 @@ type Parts struct {
 	Coalesce *coalesce.Coalescer
 	Announce *announce.Announcer
 	Stable   *stable.Links
+	Watch    *watch.Watcher
 	Box      *seal.Box
 	Allowed  models.AllowedURLs
 	Metrics  prometheus.Registerer
@@ -85,7 +87,7 @@ func (u *Upstreams) Of(c models.Connection) (upstream.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return u.Cache.Of(up, c), nil
+	return u.Cache.Of(u.Watch.Of(up, c), c), nil
 }
 
 // pipeline is what stands before an Airtable account. Writes are coalesced before
@@ -124,6 +126,11 @@ func (u *Upstreams) Account(ctx context.Context, repo *repository.Connections, t
 	if err != nil {
 		return nil, err
 	}
+	return u.Bare(c)
+}
+
+// Bare is Account of a connection that is known.
+func (u *Upstreams) Bare(c models.Connection) (upstream.Upstream, error) {
 	token, err := u.Box.Open(c.Token, c.SealContext())
 	if err != nil {
 		return nil, fmt.Errorf("token of connection %s: %w", c.ID, err)

@@ -127,6 +127,13 @@ var Files = api.RawRoute{
 	Summary: "Files of attachments, by signed links",
 }
 
+// Pings is where Airtable tells that something changed in a base. It is public: a ping
+// carries a MAC under the secret of its webhook.
+var Pings = api.RawRoute{
+	Prefix: base + "/pings/", Access: api.Public, BodyLimit: 64 << 10,
+	Summary: "Pings of Airtable's webhooks",
+}
+
 // Service is airtable-gateway.
 var Service = api.Service{
 	Name: "airtable-gateway", Title: "Airtable Gateway", Port: 8003, Database: "pyairtable_airtable", Phase: 1,
@@ -135,8 +142,8 @@ var Service = api.Service{
 		ListBases.Spec(), FetchBase.Spec(), ListTables.Spec(), FetchTable.Spec(),
 		ListRecords.Spec(), CreateRecord.Spec(), FetchRecord.Spec(), UpdateRecord.Spec(), DeleteRecord.Spec(),
 		ListConnections.Spec(), CreateConnection.Spec(), FetchConnection.Spec(), UpdateConnection.Spec(),
-		DeleteConnection.Spec(), LoadDemo.Spec(),
+		DeleteConnection.Spec(), ListWatches.Spec(), LoadDemo.Spec(),
 		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListHistory.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
 	},
-	Raw: []api.RawRoute{AirtableSurface, Files},
+	Raw: []api.RawRoute{AirtableSurface, Files, Pings},
 }

@@ -186,6 +186,7 @@ type ConnectionSettings struct {
 	FreshnessSeconds  int  `json:"freshness_seconds" doc:"How old a cached answer may be; 0: nothing is cached."`
 	StableAttachments bool `json:"stable_attachments" doc:"Attachments are copied, and answers link to the copies, which do not expire."`
 	BeforeImages      bool `json:"before_images" doc:"Records are read before they are changed or deleted, so that events can tell the old cells. Costs a call a write."`
+	WatchChanges      bool `json:"watch_changes" doc:"Each base that is read gets a webhook at Airtable, by which changes made elsewhere are seen at once. Takes effect where Airtable can reach the gateway."`
 }
 
 // ConnectionSettingsPatch is a JSON merge patch: what is absent stays, or has its default.
@@ -193,6 +194,7 @@ type ConnectionSettingsPatch struct {
 	FreshnessSeconds  *int  `json:"freshness_seconds,omitempty" minimum:"0" maximum:"86400" doc:"By default 30."`
 	StableAttachments *bool `json:"stable_attachments,omitempty" doc:"By default false."`
 	BeforeImages      *bool `json:"before_images,omitempty" doc:"By default true."`
+	WatchChanges      *bool `json:"watch_changes,omitempty" doc:"By default true."`
 }
 
 // ConnectionsQuery asks for a page of connections, the oldest first.

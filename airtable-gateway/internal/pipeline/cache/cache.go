@@ -24,8 +24,9 @@
 // A write without an answer may still be executed: it drops again four times within the
 // 70 s after.
 //
-// What is written without this gateway is seen when the entry is no longer fresh. So is
-// a write whose replica was killed before it was answered.
+// What is written without this gateway is seen when the entry is no longer fresh, or when
+// Airtable has told of it (package watch, by Drop). So is a write whose replica was killed
+// before it was answered.
 //
 // # Without Redis
 //
@@ -128,7 +129,7 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 		Name: "airtable_cache_requests_total", Help: "Reads of Airtable connections, by what the cache did.",
 	}, []string{"result"})
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "airtable_cache_drops_total", Help: "Writes that made cached answers stale, by what they dropped.",
+		Name: "airtable_cache_drops_total", Help: "Changes that made cached answers stale, by what they dropped.",
 	}, []string{"part"})
 	away := prometheus.NewGauge(prometheus.GaugeOpts{Name: "airtable_cache_without_redis", Help: "1 while this replica caches for itself."})
 	bytes := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "airtable_cache_front_bytes", Help: "What this process keeps."},
@@ -175,6 +176,27 @@ func (c *Cache) Run(ctx context.Context) error {
 // Of puts the cache in front of up, through which the connection reaches Airtable.
 func (c *Cache) Of(up upstream.Upstream, conn models.Connection) upstream.Upstream {
 	return door{c, up, conn, scopeOf(conn)}
+}
+
+// Drop makes stale what a change of the tables, made without the gateway, made stale at
+// Airtable: they and those that show their cells. Without tables, or where one is not
+// known, that is the whole base.
+func (c *Cache) Drop(ctx context.Context, conn models.Connection, base string, tables ...string) {
+	d := door{c, nil, conn, scopeOf(conn)}
+	at := site{conn.APIURL, base}
+	g := d.graph(ctx, at)
+	var parts []string
+	for _, table := range tables {
+		if !g.knows(table) {
+			parts = nil
+			break
+		}
+		parts = append(parts, g.shownIn(table)...)
+	}
+	if len(parts) == 0 {
+		parts = []string{whole}
+	}
+	c.drop(ctx, at, parts...)
 }
 
 func (c *Cache) drop(ctx context.Context, at site, parts ...string) {
