@@ -13,7 +13,6 @@ import (
 
 	"github.com/pyairtable/pyairtable/auth-service/internal/config"
 	"github.com/pyairtable/pyairtable/auth-service/internal/handlers"
-	"github.com/pyairtable/pyairtable/auth-service/internal/middleware"
 	"github.com/pyairtable/pyairtable/auth-service/internal/provider"
 	"github.com/pyairtable/pyairtable/auth-service/internal/repository"
 	"github.com/pyairtable/pyairtable/auth-service/internal/services"
@@ -84,7 +83,6 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	}
 	handlers.Listen(consumer, repo)
 
-	a.Router.Use(middleware.Device)
 	handlers.Register(a.API, handlers.Deps{
 		Auth: auth, Repo: repo, Keys: keys, Providers: providers, Box: box, Now: services.Clock,
 		Secure: strings.HasPrefix(cfg.PublicURL, "https:"), DevInbox: cfg.DevInbox,

@@ -107,7 +107,7 @@ func (c *Consumer) Replay(ctx context.Context, deadID int64) error {
 		if tag.RowsAffected() == 0 {
 			return nil // applied in the meantime: there is nothing left to do
 		}
-		return call(e.traceContext(ctx), h, tx, e)
+		return call(e.causeContext(ctx), h, tx, e)
 	})
 }
 

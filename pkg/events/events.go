@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/origin"
 )
 
 const specVersion = "1.0"
@@ -32,16 +33,17 @@ const Shards = 4
 
 // Event is a CloudEvents 1.0 envelope in its JSON form.
 type Event struct {
-	SpecVersion string          `json:"specversion"`
-	ID          string          `json:"id"` // UUIDv7
-	Source      string          `json:"source"`
-	Type        string          `json:"type"`
-	Subject     string          `json:"subject,omitempty"`
-	Time        time.Time       `json:"time"`
-	TenantID    id.TenantID     `json:"tenantid,omitzero"`
-	Version     int64           `json:"version,omitzero"` // of the subject
-	Traceparent string          `json:"traceparent,omitempty"`
-	Data        json.RawMessage `json:"data"`
+	SpecVersion   string          `json:"specversion"`
+	ID            string          `json:"id"` // UUIDv7
+	Source        string          `json:"source"`
+	Type          string          `json:"type"`
+	Subject       string          `json:"subject,omitempty"`
+	Time          time.Time       `json:"time"`
+	TenantID      id.TenantID     `json:"tenantid,omitzero"`
+	Version       int64           `json:"version,omitzero"` // of the subject
+	Traceparent   string          `json:"traceparent,omitempty"`
+	origin.Origin                 // of the request that caused it; extension attributes
+	Data          json.RawMessage `json:"data"`
 
 	// Stream is where the event travels; it is no part of the envelope.
 	Stream string `json:"-"`
@@ -55,7 +57,7 @@ type Type[D any] struct {
 }
 
 // New returns an event of the type about subject, which belongs to tenant and is
-// at version now. It takes the trace from ctx. D must be renderable as JSON; one
+// at version now. It takes trace and origin from ctx. D must be renderable as JSON; one
 // that is not is a programming error, and New panics.
 func (t Type[D]) New(ctx context.Context, tenant id.TenantID, subject string, version int64, data D) Event {
 	b, err := json.Marshal(data)
@@ -74,6 +76,7 @@ func (t Type[D]) New(ctx context.Context, tenant id.TenantID, subject string, ve
 		TenantID:    tenant,
 		Version:     version,
 		Traceparent: carrier["traceparent"],
+		Origin:      origin.From(ctx),
 		Data:        b,
 		Stream:      t.Stream,
 	}
@@ -103,8 +106,9 @@ func (e Event) check() error {
 	return nil
 }
 
-// traceContext returns ctx with the trace that the event was made in.
-func (e Event) traceContext(ctx context.Context) context.Context {
+// causeContext returns ctx with the trace and the origin that the event was made in.
+func (e Event) causeContext(ctx context.Context) context.Context {
+	ctx = origin.Into(ctx, e.Origin)
 	if e.Traceparent == "" {
 		return ctx
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/origin"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
@@ -823,5 +824,30 @@ func TestRelay_MeasuresWhatWaits(t *testing.T) {
 	n, err := testutil.GatherAndCount(b.reg, "events_outbox_pending", "events_outbox_oldest_seconds", "events_published_total")
 	if err != nil || n != 3 {
 		t.Errorf("%d of 3 metrics, %v", n, err)
+	}
+}
+
+func TestNew_TellsWhereTheRequestCameFrom(t *testing.T) {
+	t.Parallel()
+	kind := events.Type[struct{}]{Name: "com.pyairtable.test.happened.v1", Source: "/test", Stream: "test"}
+	from := origin.Origin{User: "u", Actor: "service:x", Session: "s", Token: "p", IP: "192.0.2.1", Agent: "curl", Request: "r"}
+	e := kind.New(origin.Into(t.Context(), from), id.New[id.Tenant](), "s", 1, struct{}{})
+	raw, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flat map[string]any
+	if err := json.Unmarshal(raw, &flat); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"userid": "u", "actor": "service:x", "sessionid": "s", "tokenid": "p",
+		"clientip": "192.0.2.1", "useragent": "curl", "requestid": "r"} {
+		if flat[name] != want { // extension attributes of CloudEvents are no objects
+			t.Errorf("%s = %v, want %s", name, flat[name], want)
+		}
+	}
+	var back events.Event
+	if err := json.Unmarshal(raw, &back); err != nil || back.Origin != from {
+		t.Errorf("read back %+v: %v", back.Origin, err)
 	}
 }

@@ -34,7 +34,7 @@ func (r *reader) handle(ctx context.Context, d delivery) {
 	}
 	if err == nil && known {
 		start := time.Now()
-		outcome, err = r.apply(e.traceContext(ctx), h, e)
+		outcome, err = r.apply(e.causeContext(ctx), h, e)
 		r.m.seconds.WithLabelValues(label).Observe(time.Since(start).Seconds())
 	}
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
+	"github.com/pyairtable/pyairtable/pkg/origin"
 )
 
 // HeaderRequestID names a request in every log line and error, across services.
@@ -73,6 +74,9 @@ func (a *API) observe(op *metrics.Op, name string) gin.HandlerFunc {
 			log = log.With(zap.String("trace_id", sc.TraceID().String()))
 		}
 		ctx = context.WithValue(logging.Into(logging.WithRequestID(ctx, rid), log), ginKey{}, c)
+		from := origin.Of(c.Request)
+		from.Request = rid
+		ctx = origin.Into(ctx, from)
 		c.Request = c.Request.WithContext(ctx)
 		op.Begin()
 		func() {
@@ -163,8 +167,8 @@ func (a *API) admit(spec api.Spec) gin.HandlerFunc {
 		}
 		if err == nil && !who.IsZero() {
 			c.Set(whoKey, who)
-			c.Request = c.Request.WithContext(logging.With(c.Request.Context(),
-				zap.Stringer("tenant", who.TenantID), zap.String("principal", who.Subject())))
+			ctx := logging.With(c.Request.Context(), zap.Stringer("tenant", who.TenantID), zap.String("principal", who.Subject()))
+			c.Request = c.Request.WithContext(origin.Into(ctx, named(origin.From(ctx), who)))
 		}
 		if err := permit(spec, who); err != nil {
 			Fail(c, err)
@@ -172,6 +176,18 @@ func (a *API) admit(spec api.Spec) gin.HandlerFunc {
 		}
 		c.Next()
 	}
+}
+
+// named is the origin of a request by who.
+func named(from origin.Origin, who auth.Principal) origin.Origin {
+	from.User, from.Token = who.Subject(), who.PAT
+	if !who.SessionID.IsZero() {
+		from.Session = who.SessionID.String()
+	}
+	if who.Actor != nil {
+		from.Actor = who.Actor.Subject
+	}
+	return from
 }
 
 func permit(spec api.Spec, who auth.Principal) error {

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 
-	"github.com/pyairtable/pyairtable/auth-service/internal/middleware"
 	"github.com/pyairtable/pyairtable/auth-service/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
@@ -16,7 +15,7 @@ func (h handlers) register(ctx context.Context, _ auth.Principal, in authapi.Reg
 }
 
 func (h handlers) changePassword(ctx context.Context, who auth.Principal, in authapi.PasswordChange) (none, error) {
-	return none{}, h.Auth.ChangePassword(ctx, who, in.CurrentPassword, in.NewPassword, middleware.DeviceOf(ctx))
+	return none{}, h.Auth.ChangePassword(ctx, who, in.CurrentPassword, in.NewPassword, device(ctx))
 }
 
 func (h handlers) forgotPassword(ctx context.Context, _ auth.Principal, in authapi.MailRequest) (none, error) {

@@ -1,12 +1,14 @@
 package handlers
 
 import (
+	"context"
 	"time"
 
 	"github.com/pyairtable/pyairtable/auth-service/internal/models"
 	"github.com/pyairtable/pyairtable/auth-service/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/origin"
 )
 
 const bearer = "Bearer"
@@ -59,4 +61,11 @@ func convert[M, A any](list []M, render func(M) A) []A {
 		out = append(out, render(m))
 	}
 	return out
+}
+
+// device is where the request came from, for limits on sign-ins and the list of
+// sessions.
+func device(ctx context.Context) models.Device {
+	from := origin.From(ctx)
+	return models.Device{IP: from.IP, UserAgent: from.Agent}
 }

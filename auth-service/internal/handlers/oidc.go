@@ -12,7 +12,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/pyairtable/pyairtable/auth-service/internal/middleware"
 	"github.com/pyairtable/pyairtable/auth-service/internal/provider"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
@@ -97,7 +96,7 @@ func (h handlers) oidcCallback(c *gin.Context, p *provider.Provider) {
 		httpx.Fail(c, authapi.ErrProviderFailed.Because(err))
 		return
 	}
-	in, err := h.Auth.LoginOIDC(c.Request.Context(), who, middleware.DeviceOf(c.Request.Context()))
+	in, err := h.Auth.LoginOIDC(c.Request.Context(), who, device(c.Request.Context()))
 	if err != nil {
 		httpx.Fail(c, err)
 		return

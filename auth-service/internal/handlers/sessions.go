@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 
-	"github.com/pyairtable/pyairtable/auth-service/internal/middleware"
 	"github.com/pyairtable/pyairtable/auth-service/internal/models"
 	"github.com/pyairtable/pyairtable/auth-service/internal/repository"
 	"github.com/pyairtable/pyairtable/pkg/api"
@@ -15,12 +14,12 @@ import (
 )
 
 func (h handlers) login(ctx context.Context, _ auth.Principal, in authapi.LoginRequest) (authapi.LoginAnswer, error) {
-	s, err := h.Auth.Login(ctx, in.Email, in.Password, middleware.DeviceOf(ctx))
+	s, err := h.Auth.Login(ctx, in.Email, in.Password, device(ctx))
 	return loginAnswer(s), err
 }
 
 func (h handlers) loginTOTP(ctx context.Context, _ auth.Principal, in authapi.TOTPLoginRequest) (authapi.LoginAnswer, error) {
-	s, err := h.Auth.LoginTOTP(ctx, in.MFAToken, in.Code, middleware.DeviceOf(ctx))
+	s, err := h.Auth.LoginTOTP(ctx, in.MFAToken, in.Code, device(ctx))
 	return loginAnswer(s), err
 }
 

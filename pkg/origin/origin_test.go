@@ -1,4 +1,4 @@
-package middleware_test
+package origin_test
 
 import (
 	"net/http"
@@ -6,27 +6,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gin-gonic/gin"
-
-	"github.com/pyairtable/pyairtable/auth-service/internal/middleware"
-	"github.com/pyairtable/pyairtable/auth-service/internal/models"
+	"github.com/pyairtable/pyairtable/pkg/origin"
 )
 
-func device(peer, forwarded, agent string) (d models.Device) {
+func request(peer, forwarded, agent string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = peer
 	if forwarded != "" {
 		r.Header.Set("X-Forwarded-For", forwarded)
 	}
 	r.Header.Set("User-Agent", agent)
-	engine := gin.New()
-	engine.Use(middleware.Device)
-	engine.GET("/", func(c *gin.Context) { d = middleware.DeviceOf(c.Request.Context()) })
-	engine.ServeHTTP(httptest.NewRecorder(), r)
-	return d
+	return r
 }
 
-func TestDevice_BelievesForwardedForFromNeighboursOnly(t *testing.T) {
+func TestOf_BelievesForwardedForFromNeighboursOnly(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ peer, forwarded, want string }{
 		{"203.0.113.9:1234", "", "203.0.113.9"},
@@ -39,15 +32,15 @@ func TestDevice_BelievesForwardedForFromNeighboursOnly(t *testing.T) {
 		{"[::1]:1234", "2001:db8::7", "2001:db8::7"},
 		{"127.0.0.1:1234", "", "127.0.0.1"},
 	} {
-		if got := device(c.peer, c.forwarded, "").IP; got != c.want {
+		if got := origin.Of(request(c.peer, c.forwarded, "")).IP; got != c.want {
 			t.Errorf("%s for %q: %s, want %s", c.peer, c.forwarded, got, c.want)
 		}
 	}
 }
 
-func TestDevice_UserAgentIsBoundedAndPrintable(t *testing.T) {
+func TestOf_AgentIsBoundedAndPrintable(t *testing.T) {
 	t.Parallel()
-	got := device("127.0.0.1:1", "", "a\x00\x1bb\xff"+strings.Repeat("ü", 400)).UserAgent
+	got := origin.Of(request("127.0.0.1:1", "", "a\x00\x1bb\xff"+strings.Repeat("ü", 400))).Agent
 	if !strings.HasPrefix(got, "abü") || len(got) > 300 || strings.ContainsRune(got, '\uFFFD') {
 		t.Errorf("%q", got)
 	}
