@@ -31,6 +31,10 @@ import (
 // URLVariable names the administrator's URL of a server for tests.
 const URLVariable = "PYAIRTABLE_TEST_POSTGRES_URL"
 
+// ownerRole owns the databases and is what the tests connect as, with its name as its
+// password. Like a service's role it is no superuser: those pass row-level security by.
+const ownerRole = "pyairtable_test"
+
 const (
 	startLimit = 2 * time.Minute // PostgreSQL may have to be installed first
 	dropLimit  = 30 * time.Second
@@ -165,6 +169,12 @@ func newCluster(ctx context.Context, address string) (*cluster, error) {
 		admin.Close()
 		return nil, fmt.Errorf("reach the test server: %w", err)
 	}
+	// Two processes may make it at the same moment.
+	if _, err := admin.Exec(ctx, `DO $$ BEGIN CREATE ROLE `+ownerRole+` LOGIN CREATEDB PASSWORD '`+ownerRole+`';
+		EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`); err != nil {
+		admin.Close()
+		return nil, fmt.Errorf("make the tests' role: %w", err)
+	}
 	if version >= 150000 {
 		c.fileCopy = " STRATEGY FILE_COPY" // 20 ms rather than 60 to 250
 	}
@@ -182,7 +192,7 @@ func (c *cluster) clone(t testing.TB, service string, migrations fs.FS) string {
 		t.Fatal(err)
 	}
 	name := "test_" + strings.ReplaceAll(id.New[testing.TB]().String(), "-", "")
-	if _, err := c.admin.Exec(t.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template+c.fileCopy); err != nil {
+	if _, err := c.admin.Exec(t.Context(), "CREATE DATABASE "+name+" OWNER "+ownerRole+" TEMPLATE "+template+c.fileCopy); err != nil {
 		t.Fatalf("clone %s: %v", template, err)
 	}
 	if !c.disposable {
@@ -199,6 +209,7 @@ func (c *cluster) clone(t testing.TB, service string, migrations fs.FS) string {
 
 func (c *cluster) urlOf(database string) string {
 	u := *c.url
+	u.User = url.UserPassword(ownerRole, ownerRole)
 	u.Path = "/" + database
 	return u.String()
 }
@@ -270,7 +281,7 @@ func (c *cluster) makeTemplate(ctx context.Context, name, service string, migrat
 		return err
 	}
 	draft := name + "_draft"
-	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft} {
+	for _, sql := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft + " OWNER " + ownerRole} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("template of %s: %w", service, err)
 		}
