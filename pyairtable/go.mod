@@ -87,6 +87,10 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/pyairtable/pyairtable/audit-service v0.0.0
+	github.com/pyairtable/pyairtable/permission-service v0.0.0
+	github.com/pyairtable/pyairtable/tenant-service v0.0.0
+	github.com/pyairtable/pyairtable/workspace-service v0.0.0
 	github.com/quic-go/qpack v0.6.0 // indirect
 	github.com/quic-go/quic-go v0.59.0 // indirect
 	github.com/redis/go-redis/v9 v9.23.0 // indirect
@@ -151,3 +155,11 @@ replace github.com/pyairtable/pyairtable/auth-service => ../auth-service
 replace github.com/pyairtable/pyairtable/user-service => ../user-service
 
 replace github.com/pyairtable/pyairtable/airtable-gateway => ../airtable-gateway
+
+replace github.com/pyairtable/pyairtable/tenant-service => ../tenant-service
+
+replace github.com/pyairtable/pyairtable/workspace-service => ../workspace-service
+
+replace github.com/pyairtable/pyairtable/permission-service => ../permission-service
+
+replace github.com/pyairtable/pyairtable/audit-service => ../audit-service

@@ -6,8 +6,12 @@ package catalog
 import (
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/auditapi"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
+	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 )
 
 // Auth is the service that every other one needs: it signs the tokens.
@@ -23,6 +27,10 @@ var Services = []api.Service{
 	authapi.Service,
 	userapi.Service,
 	airtableapi.Service,
+	tenantapi.Service,
+	workspaceapi.Service,
+	permissionapi.Service,
+	auditapi.Service,
 }
 
 // Find returns the service with that name.

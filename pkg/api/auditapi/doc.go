@@ -1,0 +1,2 @@
+// Package auditapi says what audit-service offers.
+package auditapi

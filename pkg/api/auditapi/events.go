@@ -1,0 +1,14 @@
+package auditapi
+
+import "github.com/pyairtable/pyairtable/pkg/events"
+
+// ItemCreated says that an item was made. The subject is its id.
+var ItemCreated = events.Type[ItemCreatedData]{
+	Name: "com.pyairtable.audit.item_created.v1", Source: "/audit-service", Stream: "audit",
+}
+
+// ItemCreatedData is the data of ItemCreated.
+type ItemCreatedData struct {
+	ItemID string `json:"item_id"`
+	Name   string `json:"name"`
+}

@@ -1,0 +1,2 @@
+// Package tenantapi says what tenant-service offers.
+package tenantapi

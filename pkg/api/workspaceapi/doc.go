@@ -1,0 +1,2 @@
+// Package workspaceapi says what workspace-service offers.
+package workspaceapi
