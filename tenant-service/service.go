@@ -1,12 +1,17 @@
-// Package tenantservice is tenant-service.
+// Package tenantservice is the service that keeps organisations, the personal tenants of
+// users, and who is a member of them.
 package tenantservice
 
 import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
+	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/config"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/handlers"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
@@ -22,8 +27,20 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	repo := repository.New(pool)
-	items := services.NewItems(repo, cfg.MaxItems, time.Now)
-	handlers.Register(a.API, handlers.Deps{Items: items, Repository: repo})
+	var queue *jobs.Client // needs the workers, which need the repository
+	repo := repository.New(pool, func(ctx context.Context, tx pgx.Tx, args river.JobArgs, due time.Time) error {
+		return queue.InsertWith(ctx, tx, args, &river.InsertOpts{ScheduledAt: due})
+	}, services.Clock)
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &services.EndWorker{Repo: repo, Now: services.Clock})
+	if queue, err = a.Jobs(workers); err != nil {
+		return err
+	}
+	consumer, err := a.Consumer(ctx)
+	if err != nil {
+		return err
+	}
+	handlers.Listen(consumer, repo)
+	handlers.Register(a.API, services.NewTenants(repo, cfg.DeletionGrace, services.Clock))
 	return nil
 }

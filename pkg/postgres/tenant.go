@@ -50,6 +50,14 @@ func Enter(ctx context.Context, tx pgx.Tx, tenant id.TenantID) error {
 	return nil
 }
 
+// EnterEvery is Enter for an event that concerns several tenants.
+func EnterEvery(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, enter, every); err != nil {
+		return fmt.Errorf("enter every tenant: %w", err)
+	}
+	return nil
+}
+
 // ForTenant returns a Querier whose statements are each a transaction about the tenant.
 // Naming it costs no round trip of its own.
 func ForTenant(pool *pgxpool.Pool, tenant id.TenantID) Querier { return scoped{pool, tenant.String()} }

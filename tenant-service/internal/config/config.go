@@ -1,11 +1,15 @@
 // Package config is what an operator may set of tenant-service.
 package config
 
-import "github.com/pyairtable/pyairtable/pkg/config"
+import (
+	"time"
+
+	"github.com/pyairtable/pyairtable/pkg/config"
+)
 
 // Config is the service's configuration.
 type Config struct {
 	config.Base `mapstructure:",squash"`
 
-	MaxItems int `env:"MAX_ITEMS" default:"1000" validate:"min=1" doc:"items that a tenant may have"`
+	DeletionGrace time.Duration `env:"DELETION_GRACE" default:"720h" validate:"min=1s" doc:"how long the deletion of an organisation can be undone"`
 }

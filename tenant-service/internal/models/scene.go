@@ -1,0 +1,304 @@
+package models
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/id"
+)
+
+// Scene is what a change of a tenant is decided on, under the tenant's lock: nothing of
+// it changes meanwhile. A rule that refuses leaves it as it was; what one changes has a
+// higher version than before.
+type Scene struct {
+	Tenant
+	Role    string    // what the caller may act as: the weaker of his token's role and his membership's
+	Actor   *Member   // the caller's membership
+	Target  *Member   // whom it is about; nil for nobody. The same as Actor if it is about himself
+	Owners  []*Member // of the tenant, in the order in which they joined
+	Removed bool      // Target's membership is over
+	// Changed names what of the tenant is new, as in tenantapi.TenantChanged.
+	Changed []string
+
+	members []*Member
+	before  map[MemberID]int64 // versions
+}
+
+// Caller is who asks, as his token says.
+type Caller struct {
+	Tenant id.TenantID
+	User   id.UserID
+	Role   string
+}
+
+// NewScene returns a scene of the tenant with those members that matter: its owners, the
+// caller, and whom it is about. It is false if the caller is not among them.
+func NewScene(t Tenant, members []Member, c Caller, about About) (*Scene, bool) {
+	s := &Scene{Tenant: t, before: map[MemberID]int64{}}
+	for i := range members {
+		m := &members[i]
+		s.members = append(s.members, m)
+		s.before[m.ID] = m.Version
+		if m.Role == tenantapi.RoleOwner {
+			s.Owners = append(s.Owners, m)
+		}
+		if m.User == c.User {
+			s.Actor = m
+		}
+		if about.is(*m) {
+			s.Target = m
+		}
+	}
+	if s.Actor == nil {
+		return nil, false
+	}
+	s.Role = Weaker(c.Role, s.Actor.Role)
+	return s, true
+}
+
+// ChangedMembers are the members that a rule has changed, but for one who was removed.
+func (s *Scene) ChangedMembers() (list []Member) {
+	for _, m := range s.members {
+		if m.Version != s.before[m.ID] && !(s.Removed && m == s.Target) {
+			list = append(list, *m)
+		}
+	}
+	return list
+}
+
+func (s *Scene) change(now time.Time, fields ...string) {
+	s.touch(now)
+	s.Changed = append(s.Changed, fields...)
+}
+
+func (s *Scene) mayManage() error {
+	if !IsAdmin(s.Role) {
+		return tenantapi.ErrAdminsOnly
+	}
+	return nil
+}
+
+func (s *Scene) mayOwn() error {
+	if s.Role != tenantapi.RoleOwner {
+		return tenantapi.ErrOwnersOnly
+	}
+	if s.Personal() {
+		return tenantapi.ErrPersonalTenant
+	}
+	return nil
+}
+
+// Reconfigure edits the settings.
+func (s *Scene) Reconfigure(next Settings, match Match, now time.Time) error {
+	if err := s.mayManage(); err != nil {
+		return err
+	}
+	switch {
+	case s.Status() == tenantapi.StatusDeleting:
+		return tenantapi.ErrTenantDeleting
+	case !match.Holds(s.Version):
+		return errs.ErrPreconditionFailed
+	case s.Personal() && !s.Security.equal(next.Security):
+		return tenantapi.ErrPersonalTenant.Saying("Rules for signing in are for organisations.")
+	}
+	s.Changed = s.Edit(next, now)
+	return nil
+}
+
+// Suspend shuts the tenant to all but its owners. Again changes nothing.
+func (s *Scene) Suspend(now time.Time) error {
+	if err := s.mayOwn(); err != nil {
+		return err
+	}
+	switch s.Status() {
+	case tenantapi.StatusDeleting:
+		return tenantapi.ErrTenantDeleting
+	case tenantapi.StatusActive:
+		s.SuspendedAt = now
+		s.change(now, "status")
+	}
+	return nil
+}
+
+// Resume ends a suspension. Again changes nothing.
+func (s *Scene) Resume(now time.Time) error {
+	if err := s.mayOwn(); err != nil {
+		return err
+	}
+	switch s.Status() {
+	case tenantapi.StatusDeleting:
+		return tenantapi.ErrTenantDeleting
+	case tenantapi.StatusSuspended:
+		s.SuspendedAt = time.Time{}
+		s.change(now, "status")
+	}
+	return nil
+}
+
+// Delete begins the grace period. Again changes nothing.
+func (s *Scene) Delete(grace time.Duration, now time.Time) error {
+	if err := s.mayOwn(); err != nil {
+		return err
+	}
+	if s.DeleteAt.IsZero() {
+		s.DeleteAt = now.Add(grace)
+		s.change(now, "status", "delete_at")
+	}
+	return nil
+}
+
+// Keep undoes Delete; a suspension from before goes on.
+func (s *Scene) Keep(now time.Time) error {
+	if err := s.mayOwn(); err != nil {
+		return err
+	}
+	if s.DeleteAt.IsZero() {
+		return tenantapi.ErrNotDeleting
+	}
+	s.DeleteAt = time.Time{}
+	s.change(now, "status", "delete_at")
+	return nil
+}
+
+// Transfer makes Target the one who answers for the tenant. Who did until now becomes
+// an admin.
+func (s *Scene) Transfer(now time.Time) error {
+	if err := s.mayOwn(); err != nil {
+		return err
+	}
+	switch {
+	case s.Status() == tenantapi.StatusDeleting:
+		return tenantapi.ErrTenantDeleting
+	case s.Target == nil:
+		return tenantapi.ErrMemberNotFound
+	case s.Target.Kind != tenantapi.MemberUser:
+		return tenantapi.ErrBadRole.Saying("A service account cannot own a tenant.")
+	case s.Target.User == s.Owner:
+		return nil
+	}
+	for _, m := range s.Owners {
+		if m.User == s.Owner {
+			m.setRole(tenantapi.RoleAdmin, now)
+		}
+	}
+	s.Target.setRole(tenantapi.RoleOwner, now)
+	s.Owner = s.Target.User
+	s.change(now, "owner_id")
+	return nil
+}
+
+// SetRoles gives Target other roles; nil leaves them as they are.
+func (s *Scene) SetRoles(role *string, custom *[]string, match Match, now time.Time) error {
+	if err := s.mayManage(); err != nil {
+		return err
+	}
+	switch {
+	case s.Target == nil:
+		return tenantapi.ErrMemberNotFound
+	case s.Status() == tenantapi.StatusDeleting:
+		return tenantapi.ErrTenantDeleting
+	case !match.Holds(s.Target.Version):
+		return errs.ErrPreconditionFailed
+	}
+	if role != nil && *role != s.Target.Role {
+		if err := s.mayGive(*role); err != nil {
+			return err
+		}
+	}
+	if s.Target.Role == tenantapi.RoleOwner && s.Role != tenantapi.RoleOwner {
+		return tenantapi.ErrOwnersOnly
+	}
+	if role != nil && *role != s.Target.Role {
+		if s.Target.Role == tenantapi.RoleOwner {
+			if err := s.handOn(now); err != nil {
+				return err
+			}
+		}
+		s.Target.setRole(*role, now)
+	}
+	if custom != nil && !slices.Equal(*custom, s.Target.CustomRoles) {
+		s.Target.CustomRoles = *custom
+		s.Target.touch(now)
+	}
+	return nil
+}
+
+func (s *Scene) mayGive(role string) error {
+	switch {
+	case rank(role) < 0:
+		return tenantapi.ErrBadRole
+	case role == tenantapi.RoleOwner && s.Role != tenantapi.RoleOwner:
+		return tenantapi.ErrOwnersOnly
+	case role == tenantapi.RoleOwner && s.Target.Kind != tenantapi.MemberUser:
+		return tenantapi.ErrBadRole.Saying("A service account cannot own a tenant.")
+	}
+	return nil
+}
+
+// Remove ends Target's membership.
+func (s *Scene) Remove(now time.Time) error {
+	if err := s.mayManage(); err != nil {
+		return err
+	}
+	switch {
+	case s.Target == nil:
+		return tenantapi.ErrMemberNotFound
+	case s.Target.Role == tenantapi.RoleOwner && s.Role != tenantapi.RoleOwner:
+		return tenantapi.ErrOwnersOnly
+	}
+	return s.end(now)
+}
+
+// Leave ends the caller's own membership, who has to be Target.
+func (s *Scene) Leave(now time.Time) error { return s.end(now) }
+
+func (s *Scene) end(now time.Time) error {
+	if s.Personal() {
+		return tenantapi.ErrPersonalTenant
+	}
+	if s.Target.Role == tenantapi.RoleOwner {
+		if err := s.handOn(now); err != nil {
+			return err
+		}
+	}
+	s.Target.touch(now)
+	s.Removed = true
+	return nil
+}
+
+// handOn lets Target cease to be an owner: there has to be another one. If Target
+// answered for the tenant, the one who joined first does from now on.
+func (s *Scene) handOn(now time.Time) error {
+	heir := slices.IndexFunc(s.Owners, func(m *Member) bool { return m != s.Target })
+	if heir < 0 {
+		return tenantapi.ErrLastOwner
+	}
+	if s.Owner == s.Target.User {
+		s.Owner = s.Owners[heir].User
+		s.change(now, "owner_id")
+	}
+	return nil
+}
+
+func (m *Member) setRole(role string, now time.Time) {
+	m.Role = role
+	m.touch(now)
+}
+
+func (m *Member) touch(now time.Time) {
+	m.Version++
+	m.UpdatedAt = now
+}
+
+// About says which member a scene is about: by his membership, or by his user's id. The
+// zero value is nobody.
+type About struct {
+	Member MemberID
+	User   id.UserID
+}
+
+func (a About) is(m Member) bool {
+	return !a.Member.IsZero() && a.Member == m.ID || !a.User.IsZero() && a.User == m.User
+}
