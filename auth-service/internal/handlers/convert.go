@@ -8,6 +8,7 @@ import (
 	"github.com/pyairtable/pyairtable/auth-service/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/origin"
 )
 
@@ -38,6 +39,13 @@ func session(s models.Session, who auth.Principal) authapi.Session {
 	return authapi.Session{
 		ID: s.ID.String(), Current: s.ID == who.SessionID, Method: s.Method, UserAgent: s.Device.UserAgent, IP: s.Device.IP,
 		CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt,
+	}
+}
+
+func choice(at models.Standing, current id.TenantID) authapi.TenantChoice {
+	return authapi.TenantChoice{
+		TenantID: at.Tenant.String(), Kind: at.Kind, Name: at.Name, Slug: at.Slug, Status: at.Status, Role: at.Role,
+		RequireMFA: at.RequireMFA, Current: at.Tenant == current,
 	}
 }
 

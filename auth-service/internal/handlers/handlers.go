@@ -52,10 +52,13 @@ func Register(r *httpx.API, d Deps) {
 	handleSignedIn(r, h, authapi.DisableTOTP, h.disableTOTP)
 	handleSignedIn(r, h, authapi.RenewRecoveryCodes, h.renewRecoveryCodes)
 
-	handleSignedIn(r, h, authapi.CreateToken, h.createToken)
-	handleSignedIn(r, h, authapi.ListTokens, h.listTokens)
-	handleSignedIn(r, h, authapi.GetToken, h.token)
-	handleSignedIn(r, h, authapi.RevokeToken, h.revokeToken)
+	httpx.Handle(r, authapi.ListTenants, h.listTenants)
+	httpx.Handle(r, authapi.SwitchTenant, h.switchTenant)
+
+	handleInTenant(r, h, authapi.CreateToken, h.createToken)
+	handleInTenant(r, h, authapi.ListTokens, h.listTokens)
+	handleInTenant(r, h, authapi.GetToken, h.token)
+	handleInTenant(r, h, authapi.RevokeToken, h.revokeToken)
 
 	httpx.Handle(r, authapi.ListProviders, h.listProviders)
 	httpx.Raw(r, authapi.Service.Raw[0], h.oidc) // redirects of a browser
@@ -69,8 +72,21 @@ func Register(r *httpx.API, d Deps) {
 }
 
 // handleSignedIn serves op to sessions that have not ended: elsewhere a revoked
-// access token may live on for a second, here it opens nothing.
+// access token may live on for a second, here it opens nothing. The principal's tenant
+// is that of the account, wherever the session is: f is about the account.
 func handleSignedIn[In, Out any](r *httpx.API, h handlers, op api.Op[In, Out], f httpx.Handler[In, Out]) {
+	httpx.Handle(r, op, func(ctx context.Context, who auth.Principal, in In) (out Out, err error) {
+		s, err := h.Auth.Session(ctx, who)
+		if err != nil {
+			return out, err
+		}
+		who.TenantID = s.Tenant
+		return f(ctx, who, in)
+	})
+}
+
+// handleInTenant is handleSignedIn for what is about the session's tenant.
+func handleInTenant[In, Out any](r *httpx.API, h handlers, op api.Op[In, Out], f httpx.Handler[In, Out]) {
 	httpx.Handle(r, op, func(ctx context.Context, who auth.Principal, in In) (out Out, err error) {
 		if err := h.Auth.RequireSession(ctx, who); err != nil {
 			return out, err

@@ -24,17 +24,30 @@ func (h handlers) loginTOTP(ctx context.Context, _ auth.Principal, in authapi.TO
 }
 
 func (h handlers) refresh(ctx context.Context, _ auth.Principal, in authapi.RefreshRequest) (authapi.Tokens, error) {
-	s, err := h.Auth.Refresh(ctx, in.RefreshToken)
+	s, err := h.Auth.Refresh(ctx, in.RefreshToken, device(ctx))
 	return tokens(s), err
 }
 
-// logout succeeds for a session that has ended already: that is what was asked.
 func (h handlers) logout(ctx context.Context, who auth.Principal, _ none) (none, error) {
-	err := h.Auth.EndSession(ctx, who, who.SessionID)
-	if errs.From(err) != nil && errs.From(err).Kind == errs.NotFound {
-		err = nil
+	return none{}, h.Auth.Logout(ctx, who)
+}
+
+func (h handlers) listTenants(ctx context.Context, who auth.Principal, _ none) (authapi.Tenants, error) {
+	s, err := h.Auth.Session(ctx, who)
+	if err != nil {
+		return authapi.Tenants{}, err
 	}
-	return none{}, err
+	list, err := h.Auth.Tenants(ctx, s.Tenant, s.User)
+	return authapi.Tenants{Items: convert(list, func(at models.Standing) authapi.TenantChoice { return choice(at, s.In) })}, err
+}
+
+func (h handlers) switchTenant(ctx context.Context, who auth.Principal, in authapi.SwitchRequest) (authapi.Tokens, error) {
+	tenant, err := id.Parse[id.Tenant](in.TenantID)
+	if err != nil {
+		return authapi.Tokens{}, authapi.ErrNotMember.Because(err)
+	}
+	s, err := h.Auth.Switch(ctx, who, tenant, device(ctx))
+	return tokens(s), err
 }
 
 func (h handlers) logoutAll(ctx context.Context, who auth.Principal, _ none) (none, error) {

@@ -21,10 +21,12 @@ type Device struct {
 type Session struct {
 	ID         id.SessionID
 	User       id.UserID
-	Tenant     id.TenantID
-	Method     string // password, or oidc: and the provider
+	Tenant     id.TenantID // of the user's account
+	In         id.TenantID // the tenant that the session is in, for good
+	Method     string      // password, or oidc: and the provider
 	Device     Device
-	CreatedAt  time.Time
+	MFAAt      time.Time // when a second factor was given; zero for never
+	CreatedAt  time.Time // the sign-in, whatever was switched to since
 	LastUsedAt time.Time // when it was last given an access token
 	ExpiresAt  time.Time
 	RevokedAt  time.Time

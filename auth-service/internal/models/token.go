@@ -19,6 +19,9 @@ type TokenID = id.ID[TokenKind]
 // MaxTokens is how many live tokens a user may have.
 const MaxTokens = 200
 
+// TokenAccess is how long what a token is exchanged for lives.
+const TokenAccess = 5 * time.Minute
+
 // AnyBase in a list of bases stands for all.
 const AnyBase = "*"
 
@@ -34,7 +37,8 @@ var Scopes = []string{
 type Token struct {
 	ID         TokenID
 	User       id.UserID
-	Tenant     id.TenantID
+	Tenant     id.TenantID // that it is for
+	Home       id.TenantID // of the user's account
 	Name       string
 	Prefix     string // pat and 14 characters: unique
 	Hash       []byte

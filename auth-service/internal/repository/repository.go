@@ -15,6 +15,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/auth-service/internal/models"
 	"github.com/pyairtable/pyairtable/pkg/events"
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
@@ -47,6 +48,8 @@ type Along struct {
 	Events []events.Event
 	Mails  []models.Mail
 	Ends   models.EndSessions // sessions of the user that the change ends
+	// Proves is the session in which the user has given a second factor.
+	Proves id.SessionID
 	// EndTokens revokes the user's personal access tokens.
 	EndTokens bool
 }
@@ -59,8 +62,13 @@ func (r *Repository) together(ctx context.Context, tx pgx.Tx, u models.User, a A
 		}
 	}
 	if a.EndTokens {
-		if _, err := r.revokeTokens(ctx, tx, u.Tenant, u.ID, models.TokenID{}, now); err != nil {
+		if _, err := r.revokeTokens(ctx, tx, id.TenantID{}, u.ID, models.TokenID{}, now); err != nil {
 			return err
+		}
+	}
+	if !a.Proves.IsZero() {
+		if _, err := tx.Exec(ctx, `UPDATE sessions SET mfa_at = $2 WHERE id = $1`, a.Proves, now); err != nil {
+			return fmt.Errorf("note second factor: %w", err)
 		}
 	}
 	for _, m := range a.Mails {

@@ -13,7 +13,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
-const sessionColumns = `id, tenant_id, user_id, method, user_agent, ip, created_at, last_used_at, expires_at, revoked_at`
+const sessionColumns = `id, tenant_id, coalesce(in_tenant_id, tenant_id), user_id, method, user_agent, ip, created_at, last_used_at, expires_at, revoked_at, mfa_at`
 
 // CreateSession stores a new session of u with its first refresh token, and
 // remembers its network as one of the user's. It returns errs.ErrNotFound if the
@@ -24,19 +24,30 @@ func (r *Repository) CreateSession(ctx context.Context, u models.User, s models.
 		if err := lockUnchanged(ctx, tx, u); err != nil {
 			return err
 		}
-		b := &pgx.Batch{}
-		b.Queue(`INSERT INTO sessions (id, tenant_id, user_id, method, user_agent, ip, created_at, last_used_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			s.ID, s.Tenant, s.User, s.Method, s.Device.UserAgent, s.Device.IP, s.CreatedAt, s.LastUsedAt, s.ExpiresAt)
-		b.Queue(`INSERT INTO refresh_tokens (hash, session_id) VALUES ($1, $2)`, refresh.Hash, s.ID)
-		b.Queue(`INSERT INTO networks (tenant_id, user_id, network, seen_at) VALUES ($1, $2, $3, $4)
+		if err := insertSession(ctx, tx, s, refresh); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO networks (tenant_id, user_id, network, seen_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT ON CONSTRAINT networks_pkey DO UPDATE SET seen_at = excluded.seen_at`,
 			s.Tenant, s.User, models.Network(s.Device.IP), s.CreatedAt)
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("insert session: %w", err)
+		if err != nil {
+			return fmt.Errorf("note network: %w", err)
 		}
 		return r.together(ctx, tx, u, a, s.CreatedAt)
 	})
+}
+
+func insertSession(ctx context.Context, tx pgx.Tx, s models.Session, refresh models.RefreshToken) error {
+	b := &pgx.Batch{}
+	b.Queue(`INSERT INTO sessions (id, tenant_id, in_tenant_id, user_id, method, user_agent, ip, created_at, last_used_at, expires_at, mfa_at)
+		VALUES ($1, $2, nullif($3::uuid, $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
+		s.ID, s.Tenant, s.In, s.User, s.Method, s.Device.UserAgent, s.Device.IP, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, null(s.MFAAt))
+	b.Queue(`INSERT INTO refresh_tokens (hash, session_id) VALUES ($1, $2)`, refresh.Hash, s.ID)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("insert session: %w", err)
+	}
+	return nil
 }
 
 // lockUnchanged keeps the user's password from changing before the transaction
@@ -51,18 +62,23 @@ func lockUnchanged(ctx context.Context, tx pgx.Tx, u models.User) error {
 }
 
 // RotateSession finds the session that the refresh token with that hash belongs
-// to, locks it, applies change to it and the links of its chain, and stores what
-// became of them. A session that change revoked is announced as such. It returns
+// to, locks it, applies change to it and the links of its chain, given the user's
+// standing in the session's tenant, and stores what became of them. A session that change revoked is announced as such. It returns
 // errs.ErrNotFound if no session has the token.
 func (r *Repository) RotateSession(ctx context.Context, hash []byte, grace time.Duration, now time.Time,
-	change func(*models.Family) (Along, error)) error {
+	change func(*models.Family, models.Standing) (Along, error)) error {
 	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
 		f, err := lockFamily(ctx, tx, hash, now.Add(-grace))
 		if err != nil {
 			return err
 		}
 		before := f.Session
-		a, err := change(&f)
+		// Not held: what ends the membership waits for this session and ends it then.
+		s, err := standingIn(ctx, tx, before.Tenant, before.User, before.In, "")
+		if err != nil {
+			return err
+		}
+		a, err := change(&f, s)
 		if err != nil {
 			return err
 		}
@@ -145,9 +161,9 @@ func (r *Repository) Sessions(ctx context.Context, tenant id.TenantID, user id.U
 	return list, nil
 }
 
-// Session returns the user's session, ended or not, or errs.ErrNotFound.
+// Session returns the user's session in the tenant, ended or not, or errs.ErrNotFound.
 func (r *Repository) Session(ctx context.Context, tenant id.TenantID, user id.UserID, session id.SessionID) (models.Session, error) {
-	return scanSession(r.pool.QueryRow(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND id = $3`,
+	return scanSession(r.pool.QueryRow(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND id = $3`,
 		tenant, user, session))
 }
 
@@ -211,10 +227,10 @@ func (r *Repository) revocation(s models.Session) models.Revocation {
 
 func scanSession(row pgx.Row) (models.Session, error) {
 	var s models.Session
-	var revoked *time.Time
-	err := row.Scan(&s.ID, &s.Tenant, &s.User, &s.Method, &s.Device.UserAgent, &s.Device.IP,
-		&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &revoked)
-	s.RevokedAt = zero(revoked)
+	var revoked, mfa *time.Time
+	err := row.Scan(&s.ID, &s.Tenant, &s.In, &s.User, &s.Method, &s.Device.UserAgent, &s.Device.IP,
+		&s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt, &revoked, &mfa)
+	s.RevokedAt, s.MFAAt = zero(revoked), zero(mfa)
 	if err != nil {
 		return s, fmt.Errorf("read session: %w", postgres.NotFound(err))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
-const tokenColumns = `id, tenant_id, user_id, name, prefix, hash, scopes, bases, created_at, expires_at, last_used_at, revoked_at`
+const tokenColumns = `id, coalesce(in_tenant_id, tenant_id), tenant_id, user_id, name, prefix, hash, scopes, bases, created_at, expires_at, last_used_at, revoked_at`
 
 // CreateToken stores a personal access token. It returns
 // authapi.ErrTooManyTokens if the user has as many as he may.
@@ -23,8 +23,8 @@ func (r *Repository) CreateToken(ctx context.Context, t models.Token, a Along) e
 		// The user's row lock makes the count hold until the insert.
 		var n int
 		err := tx.QueryRow(ctx, `
-			SELECT (SELECT count(*) FROM personal_tokens p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id AND p.revoked_at IS NULL)
-			FROM users u WHERE u.tenant_id = $1 AND u.id = $2 FOR UPDATE`, t.Tenant, t.User).Scan(&n)
+			SELECT (SELECT count(*) FROM personal_tokens p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id AND p.revoked_at IS NULL), u.tenant_id
+			FROM users u WHERE u.id = $1 FOR UPDATE`, t.User).Scan(&n, &t.Home)
 		if err != nil {
 			return fmt.Errorf("count tokens: %w", postgres.NotFound(err))
 		}
@@ -32,9 +32,9 @@ func (r *Repository) CreateToken(ctx context.Context, t models.Token, a Along) e
 			return authapi.ErrTooManyTokens
 		}
 		_, err = tx.Exec(ctx, `
-			INSERT INTO personal_tokens (id, tenant_id, user_id, name, prefix, hash, scopes, bases, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			t.ID, t.Tenant, t.User, t.Name, t.Prefix, t.Hash, t.Scopes, t.Bases, t.CreatedAt, null(t.ExpiresAt))
+			INSERT INTO personal_tokens (id, tenant_id, in_tenant_id, user_id, name, prefix, hash, scopes, bases, created_at, expires_at)
+			VALUES ($1, $2, nullif($3::uuid, $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
+			t.ID, t.Home, t.Tenant, t.User, t.Name, t.Prefix, t.Hash, t.Scopes, t.Bases, t.CreatedAt, null(t.ExpiresAt))
 		if err != nil {
 			return fmt.Errorf("insert token: %w", err)
 		}
@@ -52,7 +52,7 @@ type TokenPage struct {
 func (r *Repository) Tokens(ctx context.Context, tenant id.TenantID, user id.UserID, from TokenPage, limit int) ([]models.Token, error) {
 	rows, err := r.pool.Query(ctx, `
 		SELECT `+tokenColumns+` FROM personal_tokens
-		WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL AND ($3::uuid IS NULL OR id < $3)
+		WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND revoked_at IS NULL AND ($3::uuid IS NULL OR id < $3)
 		ORDER BY id DESC LIMIT $4`, tenant, user, from.After, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
@@ -67,7 +67,7 @@ func (r *Repository) Tokens(ctx context.Context, tenant id.TenantID, user id.Use
 // Token returns a token of the user that is not revoked, or errs.ErrNotFound.
 func (r *Repository) Token(ctx context.Context, tenant id.TenantID, user id.UserID, token models.TokenID) (models.Token, error) {
 	return scanToken(r.pool.QueryRow(ctx, `
-		SELECT `+tokenColumns+` FROM personal_tokens WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL`,
+		SELECT `+tokenColumns+` FROM personal_tokens WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL`,
 		tenant, user, token))
 }
 
@@ -92,12 +92,12 @@ func (r *Repository) RevokeToken(ctx context.Context, tenant id.TenantID, user i
 	})
 }
 
-// revokeTokens revokes one token of the user, or all for the zero id, and
-// returns how many.
+// revokeTokens revokes one token of the user in the tenant, or all for the zero id, and
+// returns how many; in every tenant for the zero tenant.
 func (r *Repository) revokeTokens(ctx context.Context, tx pgx.Tx, tenant id.TenantID, user id.UserID, only models.TokenID, now time.Time) (int, error) {
 	rows, err := tx.Query(ctx, `
 		UPDATE personal_tokens SET revoked_at = $3
-		WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL AND ($4::uuid IS NULL OR id = $4)
+		WHERE ($1::uuid IS NULL OR coalesce(in_tenant_id, tenant_id) = $1) AND user_id = $2 AND revoked_at IS NULL AND ($4::uuid IS NULL OR id = $4)
 		RETURNING id`, tenant, user, now, only)
 	if err != nil {
 		return 0, fmt.Errorf("revoke tokens: %w", err)
@@ -131,7 +131,7 @@ func (r *Repository) TouchTokens(ctx context.Context, used map[models.TokenID]ti
 func scanToken(row pgx.Row) (models.Token, error) {
 	var t models.Token
 	var expires, used, revoked *time.Time
-	err := row.Scan(&t.ID, &t.Tenant, &t.User, &t.Name, &t.Prefix, &t.Hash, &t.Scopes, &t.Bases, &t.CreatedAt, &expires, &used, &revoked)
+	err := row.Scan(&t.ID, &t.Tenant, &t.Home, &t.User, &t.Name, &t.Prefix, &t.Hash, &t.Scopes, &t.Bases, &t.CreatedAt, &expires, &used, &revoked)
 	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = zero(expires), zero(used), zero(revoked)
 	if err != nil {
 		return t, fmt.Errorf("read token: %w", postgres.NotFound(err))

@@ -161,7 +161,7 @@ func TestResetPassword_EndsSessionsAndWorksOnce(t *testing.T) {
 	if won != 1 {
 		t.Errorf("the token worked %d times", won)
 	}
-	_, err = b.Refresh(t.Context(), in.Refresh)
+	_, err = b.Refresh(t.Context(), in.Refresh, home)
 	b.want(err, authapi.ErrBadRefreshToken)
 	_, err = b.Login(t.Context(), u.Email, password, home)
 	b.want(err, authapi.ErrBadCredentials)
@@ -209,9 +209,9 @@ func TestChangePassword_SparesThisSessionOnly(t *testing.T) {
 	b.want(b.ChangePassword(t.Context(), b.who(here), "wrong password", "another good passphrase", home), authapi.ErrBadCredentials)
 	b.want(b.ChangePassword(t.Context(), b.who(here), password, "short", home), authapi.ErrWeakPassword)
 	b.ok(b.ChangePassword(t.Context(), b.who(here), password, "another good passphrase", home))
-	_, err := b.Refresh(t.Context(), there.Refresh)
+	_, err := b.Refresh(t.Context(), there.Refresh, home)
 	b.want(err, authapi.ErrBadRefreshToken)
-	_, err = b.Refresh(t.Context(), here.Refresh)
+	_, err = b.Refresh(t.Context(), here.Refresh, home)
 	b.ok(err)
 	if b.mails(u, models.NoticeMail) != 1 {
 		t.Error("the user was not told")
@@ -234,7 +234,7 @@ func TestUserDeleted_ForgetsTheAccountAndRevokesItsTokens(t *testing.T) {
 	}
 	_, err = b.Login(t.Context(), u.Email, password, home)
 	b.want(err, authapi.ErrBadCredentials)
-	_, err = b.Refresh(t.Context(), in.Refresh)
+	_, err = b.Refresh(t.Context(), in.Refresh, home)
 	b.want(err, authapi.ErrBadRefreshToken)
 	_, _, _, err = b.ExchangePAT(t.Context(), pat)
 	b.want(err, authapi.ErrBadToken)

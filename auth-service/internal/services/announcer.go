@@ -12,11 +12,11 @@ import (
 )
 
 // Timing of announcements. A revocation is announced at once by the replica that
-// made it; the poll finds those of a replica that died in between, and those that
-// Redis was away for. The whole set is told again from time to time, for a Redis
+// made it; the poll finds those that an event caused, those of a replica that died in
+// between, and those that Redis was away for. The whole set is told again from time to time, for a Redis
 // that came back without its data.
 const (
-	announcePoll   = time.Second
+	announcePoll   = 200 * time.Millisecond
 	announceAll    = 15 * time.Second
 	announceAtOnce = 500
 )

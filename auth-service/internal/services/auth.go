@@ -20,7 +20,7 @@ import (
 // and the key rotation rely on them.
 const (
 	AccessTTL  = 15 * time.Minute
-	patTTL     = 5 * time.Minute
+	patTTL     = models.TokenAccess
 	serviceTTL = 15 * time.Minute
 	grace      = 10 * time.Second
 )
@@ -109,17 +109,23 @@ func instead(err error, other *errs.Error) error {
 // although its access token has not expired. It is checked here on every call,
 // since what is signed in here can make new credentials.
 func (a *Auth) RequireSession(ctx context.Context, who auth.Principal) error {
+	_, err := a.Session(ctx, who)
+	return err
+}
+
+// Session is the live session of the principal. It refuses as RequireSession does.
+func (a *Auth) Session(ctx context.Context, who auth.Principal) (models.Session, error) {
 	if who.SessionID.IsZero() {
-		return errs.ErrForbidden.Saying("This needs a signed-in user.")
+		return models.Session{}, errs.ErrForbidden.Saying("This needs a signed-in user.")
 	}
 	s, err := a.Repo.Session(ctx, who.TenantID, who.UserID, who.SessionID)
 	if err != nil {
-		return instead(err, errs.ErrUnauthenticated)
+		return s, instead(err, errs.ErrUnauthenticated)
 	}
 	if !s.RevokedAt.IsZero() {
-		return errs.ErrUnauthenticated.Saying("The session has ended.")
+		return s, errs.ErrUnauthenticated.Saying("The session has ended.")
 	}
-	return nil
+	return s, nil
 }
 
 // credentials is the event that a user's means of signing in have changed.

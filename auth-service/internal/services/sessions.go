@@ -121,7 +121,10 @@ func (a *Auth) LoginTOTP(ctx context.Context, token, code string, d models.Devic
 // open begins a session.
 func (a *Auth) open(ctx context.Context, u models.User, method string, d models.Device) (SignedIn, error) {
 	now := a.Now()
-	s := models.Session{ID: id.New[id.Session](), User: u.ID, Tenant: u.Tenant, Method: method, Device: d, CreatedAt: now}
+	s := models.Session{ID: id.New[id.Session](), User: u.ID, Tenant: u.Tenant, In: u.Tenant, Method: method, Device: d, CreatedAt: now}
+	if u.TOTP.Enabled() { // enter and LoginTOTP have asked for it
+		s.MFAAt = now
+	}
 	s.Use(a.lifetimes, now)
 	refresh := models.NewSecret(models.RefreshPrefix)
 	err := a.Repo.CreateSession(ctx, u, s, models.RefreshToken{Hash: models.Hash(refresh)}, repository.Along{
@@ -133,20 +136,22 @@ func (a *Auth) open(ctx context.Context, u models.User, method string, d models.
 		// The password was changed, or the account deleted, since it was checked.
 		return SignedIn{}, instead(err, authapi.ErrBadCredentials)
 	}
-	return a.signedIn(s, refresh)
+	return a.signedIn(s, refresh, models.RoleOwner)
 }
 
-func (a *Auth) signedIn(s models.Session, refresh string) (SignedIn, error) {
+func (a *Auth) signedIn(s models.Session, refresh, role string) (SignedIn, error) {
 	access, err := a.Keys.Sign(auth.Claims{
 		RegisteredClaims: a.registeredClaims(s.User.String(), auth.AudienceUser, s.LastUsedAt.Add(AccessTTL)),
-		Tenant:           s.Tenant.String(), Session: s.ID.String(), Role: models.RoleOwner, Scope: auth.Any,
+		Tenant:           s.In.String(), Session: s.ID.String(), Role: role, Scope: auth.Any,
 	})
 	return SignedIn{Access: access, Refresh: refresh, Session: s.ID}, err
 }
 
 // Refresh exchanges a refresh token; see models.Family for the rules. A reuse
-// that ends the session is stored although the answer is an error.
-func (a *Auth) Refresh(ctx context.Context, token string) (in SignedIn, err error) {
+// that ends the session is stored although the answer is an error. A tenant that does
+// not let the session in any more, as models.Standing.Admit says, refuses without
+// spending the token.
+func (a *Auth) Refresh(ctx context.Context, token string, d models.Device) (in SignedIn, err error) {
 	outcome := models.Unknown
 	defer func() {
 		if err != nil && !errors.Is(err, authapi.ErrBadRefreshToken) {
@@ -158,11 +163,17 @@ func (a *Auth) Refresh(ctx context.Context, token string) (in SignedIn, err erro
 	rand.Read(salt)
 	var next string
 	var session models.Session
-	err = a.Repo.RotateSession(ctx, models.Hash(token), grace, a.Now(), func(f *models.Family) (repository.Along, error) {
+	var role string
+	err = a.Repo.RotateSession(ctx, models.Hash(token), grace, a.Now(), func(f *models.Family, at models.Standing) (repository.Along, error) {
 		// The time is read under the lock: who waited for it must see the token as
 		// used in the past.
 		next, outcome = f.Present(token, a.lifetimes, salt, a.Now())
-		session = f.Session
+		if next != "" {
+			if err := at.Admit(&f.Session, d.IP, a.Now()); err != nil {
+				return repository.Along{}, err
+			}
+		}
+		session, role = f.Session, at.Role
 		if outcome != models.Reused {
 			return repository.Along{}, nil
 		}
@@ -177,7 +188,7 @@ func (a *Auth) Refresh(ctx context.Context, token string) (in SignedIn, err erro
 		}
 		return in, authapi.ErrBadRefreshToken
 	}
-	return a.signedIn(session, next)
+	return a.signedIn(session, next, role)
 }
 
 // reused tells the fleet that a refresh token was stolen.
@@ -186,6 +197,19 @@ func (a *Auth) reused(ctx context.Context, s models.Session) repository.Along {
 	return repository.Along{Events: []events.Event{
 		authapi.CredentialsChanged.New(ctx, s.Tenant, s.User.String(), 0, credentials(&u, "refresh_token_reused", s.ID.String())),
 	}}
+}
+
+// Logout ends the principal's own session. One that has ended already is fine.
+func (a *Auth) Logout(ctx context.Context, who auth.Principal) error {
+	defer a.Announcer.Wake()
+	s, err := a.Repo.Session(ctx, who.TenantID, who.UserID, who.SessionID)
+	if err == nil {
+		err = a.Repo.EndSession(ctx, s.Tenant, s.User, s.ID, a.Now())
+	}
+	if errors.Is(err, errs.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // EndSession ends one session of the user: errs.ErrNotFound if it is not his, or

@@ -17,15 +17,15 @@ func TestRefresh_ReusedTokenRevokesFamily(t *testing.T) {
 	b := newBundle(t, nil)
 	u := b.register()
 	in, other := b.login(u), b.login(u)
-	next, err := b.Refresh(t.Context(), in.Refresh)
+	next, err := b.Refresh(t.Context(), in.Refresh, home)
 	b.ok(err)
 	b.clock.pass(11 * time.Second)
-	_, err = b.Refresh(t.Context(), in.Refresh)
+	_, err = b.Refresh(t.Context(), in.Refresh, home)
 	b.want(err, authapi.ErrBadRefreshToken)
-	_, err = b.Refresh(t.Context(), next.Refresh) // the thief's, or the victim's: both are out
+	_, err = b.Refresh(t.Context(), next.Refresh, home) // the thief's, or the victim's: both are out
 	b.want(err, authapi.ErrBadRefreshToken)
 	b.want(b.RequireSession(t.Context(), b.who(next)), errs.ErrUnauthenticated)
-	if _, err = b.Refresh(t.Context(), other.Refresh); err != nil {
+	if _, err = b.Refresh(t.Context(), other.Refresh, home); err != nil {
 		t.Errorf("another session of the user: %v", err)
 	}
 	if b.metric("auth_refreshes_total", "reused") != 1 || b.metric("auth_refreshes_total", "revoked") != 1 || b.metric("auth_refreshes_total", "rotated") != 2 {
@@ -48,7 +48,7 @@ func TestRefresh_RacedWithinGraceGivesOneSuccessor(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			next, err := b.Refresh(t.Context(), in.Refresh)
+			next, err := b.Refresh(t.Context(), in.Refresh, home)
 			if err != nil {
 				t.Error(err)
 			}
@@ -65,7 +65,7 @@ func TestRefresh_RacedWithinGraceGivesOneSuccessor(t *testing.T) {
 		t.Error("more than one request has rotated")
 	}
 	for next := range answers {
-		_, err := b.Refresh(t.Context(), next)
+		_, err := b.Refresh(t.Context(), next, home)
 		b.ok(err)
 	}
 }
@@ -74,10 +74,10 @@ func TestRefresh_DatabaseDoesNotHoldTheToken(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, nil)
 	in := b.login(b.register())
-	next, err := b.Refresh(t.Context(), in.Refresh)
+	next, err := b.Refresh(t.Context(), in.Refresh, home)
 	b.ok(err)
 	b.clock.pass(time.Minute)
-	_, err = b.Refresh(t.Context(), next.Refresh)
+	_, err = b.Refresh(t.Context(), next.Refresh, home)
 	b.ok(err)
 	var n int
 	err = b.pool.QueryRow(t.Context(), `SELECT count(*) FROM refresh_tokens r WHERE r::text LIKE '%' || $1 || '%' OR (salt IS NOT NULL AND used_at < $2)`,
@@ -92,7 +92,7 @@ func TestRefresh_EndsWithTheSession(t *testing.T) {
 	b := newBundle(t, nil)
 	in := b.login(b.register())
 	b.clock.pass(30*24*time.Hour + time.Minute)
-	_, err := b.Refresh(t.Context(), in.Refresh)
+	_, err := b.Refresh(t.Context(), in.Refresh, home)
 	b.want(err, authapi.ErrBadRefreshToken)
 	if b.metric("auth_refreshes_total", "expired") != 1 {
 		t.Error("the outcome is not counted")
@@ -261,7 +261,7 @@ func TestPasswords_FloodIsRefusedAndStarvesNobody(t *testing.T) {
 	// Everything but passwords goes on meanwhile.
 	in := b.login(b.register())
 	begin := time.Now()
-	if _, err := b.Refresh(ctx, in.Refresh); err != nil || time.Since(begin) > 2*time.Second {
+	if _, err := b.Refresh(ctx, in.Refresh, home); err != nil || time.Since(begin) > 2*time.Second {
 		t.Errorf("a refresh during the flood: %v after %s", err, time.Since(begin))
 	}
 	wg.Wait()

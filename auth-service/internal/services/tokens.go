@@ -76,11 +76,18 @@ func (a *Auth) ExchangePAT(ctx context.Context, text string) (access string, t m
 	if !t.Matches(text) || !t.Live(now) {
 		return "", t, until, authapi.ErrBadToken
 	}
+	at, err := a.standing(ctx, t.Home, t.User, t.Tenant)
+	if err != nil {
+		return "", t, until, err
+	}
+	if at.Role == "" || !at.Open() {
+		return "", t, until, authapi.ErrBadToken
+	}
 	a.used.note(t.ID, now)
 	until = t.AccessUntil(patTTL, now)
 	access, err = a.Keys.Sign(auth.Claims{
 		RegisteredClaims: a.registeredClaims(t.User.String(), auth.AudienceUser, until),
-		Tenant:           t.Tenant.String(), Role: models.RoleOwner, Scope: strings.Join(t.Scopes, " "), PAT: t.ID.String(), Bases: t.Bases,
+		Tenant:           t.Tenant.String(), Role: at.Role, Scope: strings.Join(t.Scopes, " "), PAT: t.ID.String(), Bases: t.Bases,
 	})
 	return access, t, until, err
 }

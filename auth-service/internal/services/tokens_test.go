@@ -256,7 +256,7 @@ func TestSweep_KeepsWhatIsNeeded(t *testing.T) {
 	u := b.register()
 	in := b.login(u)
 	b.ok(b.repo.Sweep(t.Context(), b.clock.now()))
-	_, err := b.Refresh(t.Context(), in.Refresh)
+	_, err := b.Refresh(t.Context(), in.Refresh, home)
 	b.ok(err)
 	b.ok(b.VerifyEmail(t.Context(), b.mail(u, models.VerifyMail).Token))
 	b.clock.pass(61 * 24 * time.Hour)

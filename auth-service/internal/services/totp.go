@@ -124,11 +124,15 @@ func (a *Auth) changeTOTP(ctx context.Context, who auth.Principal,
 		if codes, what, err = change(u, now); err != nil {
 			return repository.Along{}, err
 		}
-		return repository.Along{
+		along := repository.Along{
 			Events: []events.Event{authapi.CredentialsChanged.New(ctx, u.Tenant, u.ID.String(), u.Version, credentials(u, what, ""))},
 			Mails: []models.Mail{a.notice(*u, "Your second factor was changed",
 				"The second factor of your account, or its recovery codes, were changed. If that was not you, change your password at once.")},
-		}, nil
+		}
+		if u.TOTP.Enabled() { // by the code that it took
+			along.Proves = who.SessionID
+		}
+		return along, nil
 	})
 	if err == nil {
 		attempt.succeed(ctx)

@@ -31,6 +31,15 @@ var (
 	ErrNoPassword      = errs.New(errs.Conflict, "no_password", "The account has no password yet; set one by the forgotten-password mail.")
 )
 
+// Errors of switching to a tenant, and of refreshing a session in one.
+var (
+	ErrNotMember       = errs.New(errs.NotFound, "tenant_not_found", "There is no such tenant.")
+	ErrTenantSuspended = errs.New(errs.Forbidden, "tenant_suspended", "The tenant is suspended; only its owners may enter it.")
+	ErrMFARequired     = errs.New(errs.Forbidden, "mfa_required", "The tenant demands a second factor: enable one, and sign in with it.")
+	ErrIPNotAllowed    = errs.New(errs.Forbidden, "ip_not_allowed", "The tenant cannot be entered from this address.")
+	ErrSignInAgain     = errs.New(errs.Forbidden, "sign_in_again", "The tenant demands a fresher sign-in: sign in again.")
+)
+
 // Errors of the second factor.
 var (
 	ErrBadCode        = errs.New(errs.Unauthenticated, "bad_code", "The code is wrong, or was used already.")

@@ -63,7 +63,18 @@ var (
 		Access: api.Public, Summary: "Get new tokens",
 		Description: "A refresh token is good once. Presented again within ten seconds it gives the same successor, " +
 			"so that a client may repeat or race its refresh; after that it ends the session, since somebody else must have used it.",
-		Errors: []*errs.Error{ErrBadRefreshToken},
+		Errors: []*errs.Error{ErrBadRefreshToken, ErrNotMember, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed, ErrSignInAgain},
+	}
+	ListTenants = api.Op[struct{}, Tenants]{
+		Name: "listSwitchTenants", Method: http.MethodGet, Path: "/api/v1/auth/tenants",
+		Summary: "List the tenants that the user may switch to", Description: "All of them, the user's own first.",
+	}
+	SwitchTenant = api.Op[SwitchRequest, Tokens]{
+		Name: "switchTenant", Method: http.MethodPost, Path: "/api/v1/auth/switch",
+		Summary: "Go on in another tenant",
+		Description: "This session ends and another one begins, in the tenant, with new tokens. " +
+			"Refreshing keeps it there for as long as the user is a member and meets the tenant's demands.",
+		Errors: []*errs.Error{ErrNotMember, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed, ErrSignInAgain},
 	}
 	Logout = api.Op[struct{}, struct{}]{
 		Name: "logout", Method: http.MethodPost, Path: "/api/v1/auth/logout", Status: http.StatusNoContent,
@@ -174,7 +185,7 @@ var Service = api.Service{
 	Name: "auth-service", Title: "Authentication", Port: 8001, Database: "pyairtable_auth", Phase: 1,
 	Ops: []api.Spec{
 		Register.Spec(), Login.Spec(), LoginTOTP.Spec(), Refresh.Spec(), Logout.Spec(), LogoutAll.Spec(),
-		ListSessions.Spec(), RevokeSession.Spec(),
+		ListSessions.Spec(), RevokeSession.Spec(), ListTenants.Spec(), SwitchTenant.Spec(),
 		ChangePassword.Spec(), ForgotPassword.Spec(), ResetPassword.Spec(), VerifyEmail.Spec(), ResendVerification.Spec(),
 		EnrolTOTP.Spec(), ConfirmTOTP.Spec(), DisableTOTP.Spec(), RenewRecoveryCodes.Spec(),
 		CreateToken.Spec(), ListTokens.Spec(), GetToken.Spec(), RevokeToken.Spec(),

@@ -61,6 +61,28 @@ type Tokens struct {
 	SessionID    string `json:"session_id" format:"uuid"`
 }
 
+// SwitchRequest names the tenant to go on in.
+type SwitchRequest struct {
+	TenantID string `json:"tenant_id" format:"uuid"`
+}
+
+// Tenants are what a user may switch to.
+type Tenants struct {
+	Items []TenantChoice `json:"items" nullable:"false"`
+}
+
+// TenantChoice is one of them.
+type TenantChoice struct {
+	TenantID   string `json:"tenant_id" format:"uuid"`
+	Kind       string `json:"kind" enum:"personal,organisation"`
+	Name       string `json:"name" doc:"Empty for the user's own, until tenant-service has told it."`
+	Slug       string `json:"slug"`
+	Status     string `json:"status" enum:"active,suspended,deleting"`
+	Role       string `json:"role" enum:"owner,admin,member,guest"`
+	RequireMFA bool   `json:"require_mfa"`
+	Current    bool   `json:"current" doc:"Whether the request came from a session in it."`
+}
+
 // Session is one signed-in device.
 type Session struct {
 	ID         string    `json:"id" format:"uuid"`

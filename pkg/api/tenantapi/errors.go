@@ -10,7 +10,7 @@ var (
 	ErrSlugTaken = errs.New(errs.Conflict, "slug_taken", "Another tenant has this slug.")
 	// ErrPersonalTenant is the answer to what only organisations can do: have other
 	// members, be suspended, change hands or be deleted.
-	ErrPersonalTenant  = errs.New(errs.Conflict, "personal_tenant", "A personal tenant belongs to its user alone.")
+	ErrPersonalTenant = errs.New(errs.Conflict, "personal_tenant", "A personal tenant belongs to its user alone.")
 	// ErrTenantSuspended is the answer to all but the owners of a tenant that is
 	// suspended or about to be deleted.
 	ErrTenantSuspended = errs.New(errs.Forbidden, "tenant_suspended", "The tenant is suspended; only its owners may enter it.")
