@@ -20,6 +20,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	kit "github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/mail"
 )
 
 // Service is auth-service, to be run by the kit.
@@ -92,7 +93,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 
 // work is what the service does later: mails, and tidying up.
 func work(a *app.App, cfg config.Config, repo *repository.Repository, auth *services.Auth) (*jobs.Client, error) {
-	mailer := services.LogMailer{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
+	mailer := mail.Log{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, services.NewMailWorker(repo, mailer, cfg.DevInbox, services.Clock))
 	river.AddWorker(workers, &services.AskWorker{Auth: auth})

@@ -12,6 +12,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/mail"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/config"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/handlers"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
@@ -23,16 +24,26 @@ var Service = app.Define(tenantapi.Service.Name, Wire)
 
 // Wire makes the service out of its parts.
 func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
+	if err := cfg.Check(); err != nil {
+		return err
+	}
 	pool, err := a.Postgres(ctx, repository.Migrations)
 	if err != nil {
 		return err
 	}
+	box, err := a.Seal()
+	if err != nil {
+		return err
+	}
 	var queue *jobs.Client // needs the workers, which need the repository
-	repo := repository.New(pool, func(ctx context.Context, tx pgx.Tx, args river.JobArgs, due time.Time) error {
+	repo := repository.New(pool, box, func(ctx context.Context, tx pgx.Tx, args river.JobArgs, due time.Time) error {
 		return queue.InsertWith(ctx, tx, args, &river.InsertOpts{ScheduledAt: due})
 	}, services.Clock)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.EndWorker{Repo: repo, Now: services.Clock})
+	river.AddWorker(workers, &services.MailWorker{
+		Repo: repo, To: mail.Log{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}, Keep: cfg.DevInbox, Now: services.Clock,
+	})
 	if queue, err = a.Jobs(workers); err != nil {
 		return err
 	}
@@ -41,6 +52,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 		return err
 	}
 	handlers.Listen(consumer, repo)
-	handlers.Register(a.API, services.NewTenants(repo, cfg.DeletionGrace, services.Clock))
+	tenants := services.NewTenants(repo, cfg.DeletionGrace, services.Clock)
+	handlers.Register(a.API, tenants, services.NewInvitations(repo, tenants, cfg.PublicURL, services.Clock), cfg.DevInbox)
 	return nil
 }

@@ -19,7 +19,7 @@ type Config struct {
 	KeyPeriod   time.Duration `env:"KEY_PERIOD" default:"720h" validate:"min=3h" doc:"how long one key signs access tokens"`
 	VerifyFirst bool          `env:"VERIFY_EMAIL_FIRST" default:"false" doc:"refuse sign-ins before the email address is verified; registration then does not tell whether an address is known"`
 	MailFrom    string        `env:"MAIL_FROM" default:"PyAirtable <no-reply@localhost>" validate:"required" doc:"sender of mails"`
-	DevInbox    bool          `env:"DEV_INBOX" default:"false" doc:"serve sent mails at /api/v1/auth/dev/inbox, to everybody; production refuses it"`
+	DevInbox    bool          `env:"DEV_INBOX" default:"false" doc:"serve sent mails at /api/v1/auth/dev/inbox and /api/v1/invitations/dev/inbox, to everybody; production refuses it"`
 	// Providers is JSON, since it is a list: see provider.Config.
 	Providers config.Secret `env:"OIDC_PROVIDERS" doc:"sign-in providers, as JSON: [{\"name\":\"google\",\"issuer\":\"https://accounts.google.com\",\"client_id\":\"...\",\"client_secret\":\"...\"}]"`
 }

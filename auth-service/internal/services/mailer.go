@@ -7,54 +7,26 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/auth-service/internal/models"
 	"github.com/pyairtable/pyairtable/auth-service/internal/repository"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/mail"
 )
-
-// Mailer sends mails. One that was sent may be sent again, when the note of it
-// was lost.
-type Mailer interface {
-	Send(ctx context.Context, m models.Mail) error
-}
-
-// LogMailer writes mails to the log instead of sending them, until
-// notification-service does.
-type LogMailer struct {
-	From string
-	Log  *zap.Logger
-	// Secrets lets the text be logged, which holds links that open accounts.
-	Secrets bool
-}
-
-// Send implements Mailer.
-func (l LogMailer) Send(_ context.Context, m models.Mail) error {
-	fields := []zap.Field{
-		zap.Stringer("mail", m.ID), zap.Stringer("tenant", m.Tenant), zap.Stringer("user", m.User),
-		zap.String("kind", string(m.Kind)), zap.String("from", l.From), zap.String("subject", m.Subject),
-	}
-	if l.Secrets {
-		fields = append(fields, zap.String("to", m.To), zap.String("text", m.Text))
-	}
-	l.Log.Info("mail", fields...)
-	return nil
-}
 
 // MailWorker sends the mails that were committed. With keep what they say is
 // kept for the dev inbox.
 type MailWorker struct {
 	river.WorkerDefaults[models.SendMail]
 	repo   *repository.Repository
-	mailer Mailer
+	mailer mail.Sender
 	keep   bool
 	now    func() time.Time
 }
 
 // NewMailWorker sends by mailer.
-func NewMailWorker(repo *repository.Repository, mailer Mailer, keep bool, now func() time.Time) *MailWorker {
+func NewMailWorker(repo *repository.Repository, mailer mail.Sender, keep bool, now func() time.Time) *MailWorker {
 	return &MailWorker{repo: repo, mailer: mailer, keep: keep, now: now}
 }
 
@@ -67,7 +39,10 @@ func (w *MailWorker) Work(ctx context.Context, job *river.Job[models.SendMail]) 
 	if err != nil {
 		return err
 	}
-	if err := w.mailer.Send(ctx, m); err != nil {
+	err = w.mailer.Send(ctx, mail.Mail{
+		ID: m.ID.String(), Tenant: m.Tenant, User: m.User, Kind: string(m.Kind), To: m.To, Subject: m.Subject, Text: m.Text,
+	})
+	if err != nil {
 		return fmt.Errorf("send mail %s: %w", m.ID, err)
 	}
 	return w.repo.MarkSent(ctx, m.ID, w.keep, w.now())

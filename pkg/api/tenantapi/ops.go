@@ -94,5 +94,6 @@ var Service = api.Service{
 		CreateTenant.Spec(), ListTenants.Spec(), GetTenant.Spec(), UpdateTenant.Spec(), SuspendTenant.Spec(), ResumeTenant.Spec(),
 		DeleteTenant.Spec(), KeepTenant.Spec(), TransferTenant.Spec(),
 		ListMembers.Spec(), GetMember.Spec(), UpdateMember.Spec(), RemoveMember.Spec(), LeaveTenant.Spec(),
+		CreateInvitation.Spec(), ListInvitations.Spec(), ResendInvitation.Spec(), RevokeInvitation.Spec(), AcceptInvitation.Spec(), InvitationInbox.Spec(),
 	},
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/pyairtable/pyairtable/tenant-service/internal/services"
 )
 
-// Register serves every operation of tenantapi on a.
-func Register(a *httpx.API, s *services.Tenants) {
+// Register serves every operation of tenantapi on a; the inbox for development only if
+// devInbox.
+func Register(a *httpx.API, s *services.Tenants, inv *services.Invitations, devInbox bool) {
 	t := tenants{s}
 	httpx.Handle(a, tenantapi.CreateTenant, t.create)
 	httpx.Handle(a, tenantapi.ListTenants, t.list)
@@ -31,6 +32,14 @@ func Register(a *httpx.API, s *services.Tenants) {
 	httpx.Handle(a, tenantapi.UpdateMember, m.update)
 	httpx.Handle(a, tenantapi.RemoveMember, m.remove)
 	httpx.Handle(a, tenantapi.LeaveTenant, m.leave)
+
+	i := invitations{inv, devInbox}
+	httpx.Handle(a, tenantapi.CreateInvitation, i.create)
+	httpx.Handle(a, tenantapi.ListInvitations, i.list)
+	httpx.Handle(a, tenantapi.ResendInvitation, i.resend)
+	httpx.Handle(a, tenantapi.RevokeInvitation, i.revoke)
+	httpx.Handle(a, tenantapi.AcceptInvitation, i.accept)
+	httpx.Handle(a, tenantapi.InvitationInbox, i.inbox)
 }
 
 // Listen consumes the events that concern tenants.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
+	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
 // Migrations make the service's tables.
@@ -28,13 +29,15 @@ type Enqueue func(ctx context.Context, tx pgx.Tx, args river.JobArgs, due time.T
 // Repository is the service's database.
 type Repository struct {
 	pool    *pgxpool.Pool
+	box     *seal.Box
 	enqueue Enqueue
 	now     func() time.Time
 }
 
-// New returns the repository in the pool's database. now dates what events change.
-func New(pool *pgxpool.Pool, enqueue Enqueue, now func() time.Time) *Repository {
-	return &Repository{pool: pool, enqueue: enqueue, now: now}
+// New returns the repository in the pool's database. Mails are sealed in box; now dates
+// what events change.
+func New(pool *pgxpool.Pool, box *seal.Box, enqueue Enqueue, now func() time.Time) *Repository {
+	return &Repository{pool: pool, box: box, enqueue: enqueue, now: now}
 }
 
 func (r *Repository) of(tenant id.TenantID) postgres.Querier {
