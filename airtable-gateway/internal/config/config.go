@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/config"
+	"github.com/pyairtable/pyairtable/pkg/egress"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 

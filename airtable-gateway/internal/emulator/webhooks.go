@@ -3,7 +3,7 @@ package emulator
 import (
 	"encoding/base64"
 
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
+	"github.com/pyairtable/pyairtable/pkg/egress"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 

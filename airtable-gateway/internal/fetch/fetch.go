@@ -12,8 +12,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/pkg/egress"
 )
 
 // Airtable follows so many redirects.

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/fetch"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/filestest"
+	"github.com/pyairtable/pyairtable/pkg/egress"
 )
 
 func client(t *testing.T, stall time.Duration) *fetch.Client {

@@ -19,11 +19,11 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/blobs"
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/fetch"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/links"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/pkg/egress"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 )
 

@@ -1,5 +1,5 @@
 // Package egress is the way out to addresses that clients name: the URLs of
-// webhook pings and of files to attach. It lets requests go to public addresses
+// webhook pings, of files to attach, of collectors of the audit log. It lets requests go to public addresses
 // alone, so that nobody makes this service ask its own network on his behalf.
 //
 // The address is judged when it is dialled, after its name was resolved: a name
@@ -68,7 +68,7 @@ const (
 // Client returns a client that asks nobody whom the Guard refuses. It uses no
 // proxy, keeps no cookies, and leaves it to the caller how much of a body he reads.
 func (g Guard) Client(o Options) *http.Client {
-	dialer := &net.Dialer{Timeout: connectTimeout, ControlContext: g.control}
+	dialer := g.Dialer()
 	return &http.Client{
 		Timeout: o.Timeout,
 		Transport: &http.Transport{
@@ -86,6 +86,11 @@ func (g Guard) Client(o Options) *http.Client {
 			return nil
 		},
 	}
+}
+
+// Dialer connects to nobody whom the Guard refuses.
+func (g Guard) Dialer() *net.Dialer {
+	return &net.Dialer{Timeout: connectTimeout, ControlContext: g.control}
 }
 
 // CheckURL refuses what Client could never ask: another scheme, no host, a user

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pyairtable/pyairtable/airtable-gateway/internal/egress"
+	"github.com/pyairtable/pyairtable/pkg/egress"
 )
 
 func TestAdmits_PublicAddressesAlone(t *testing.T) {
