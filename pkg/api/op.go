@@ -120,6 +120,7 @@ type Service struct {
 	Database string   // "" for none
 	Phase    int      // of the customer's plan: 1, 2 or 3
 	Needs    []string // services that it calls synchronously
+	Streams  []string // that its events travel on; audit-service records all of them
 	Ops      []Spec
 	Raw      []RawRoute
 }

@@ -4,6 +4,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/auditapi"
@@ -31,6 +33,16 @@ var Services = []api.Service{
 	workspaceapi.Service,
 	permissionapi.Service,
 	auditapi.Service,
+}
+
+// Streams are those that any service's events travel on, each once.
+func Streams() []string {
+	var all []string
+	for _, s := range Services {
+		all = append(all, s.Streams...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Find returns the service with that name.

@@ -55,6 +55,7 @@ type Consumer struct {
 	log      *zap.Logger
 	m        consumerMetrics
 	handlers map[string]handler // by type
+	batches  *Batches           // in the place of handlers
 }
 
 type handler struct {
@@ -103,8 +104,8 @@ func exponential(try int) time.Duration {
 // tx may happen more than once. Call it before Run; a second handler for a type
 // is a programming error, and On panics.
 func On[D any](c *Consumer, t Type[D], fn func(ctx context.Context, tx pgx.Tx, e Event, d D) error) {
-	if _, taken := c.handlers[t.Name]; taken || t.Name == "" || t.Stream == "" {
-		panic(fmt.Sprintf("events: handler for type %q on stream %q: no name, no stream, or a second one", t.Name, t.Stream))
+	if _, taken := c.handlers[t.Name]; taken || c.batches != nil || t.Name == "" || t.Stream == "" {
+		panic(fmt.Sprintf("events: handler for type %q on stream %q: no name, no stream, a second one, or one beside batches", t.Name, t.Stream))
 	}
 	c.handlers[t.Name] = handler{stream: t.Stream, run: func(ctx context.Context, tx pgx.Tx, e Event) error {
 		d, err := t.Decode(e)
@@ -127,6 +128,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var streams []string
 	for _, h := range c.handlers {
 		streams = append(streams, h.stream)
+	}
+	if c.batches != nil {
+		streams = slices.Clone(c.batches.Streams)
 	}
 	slices.Sort(streams)
 	streams = slices.Compact(streams)
@@ -151,12 +155,16 @@ func (c *Consumer) Run(ctx context.Context) error {
 // readers divides the topics: one read can wait for many streams of a server,
 // but not across the nodes of a cluster.
 func (c *Consumer) readers(all []string) []*reader {
+	parallel, least := c.o.Concurrency, 2
+	if c.batches != nil {
+		parallel, least = c.batches.Parallel, 1
+	}
 	if _, cluster := c.rdb.(*redis.ClusterClient); !cluster {
-		return []*reader{newReader(c, all, c.o.Concurrency)}
+		return []*reader{newReader(c, all, parallel)}
 	}
 	var list []*reader
 	for _, name := range all {
-		list = append(list, newReader(c, []string{name}, max(2, c.o.Concurrency/len(all))))
+		list = append(list, newReader(c, []string{name}, max(least, parallel/len(all))))
 	}
 	return list
 }

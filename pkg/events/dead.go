@@ -95,7 +95,7 @@ func (c *Consumer) Replay(ctx context.Context, deadID int64) error {
 			return errNotReplayable.Because(err)
 		}
 		e.Stream = streamOf(name)
-		h, known := c.handlers[e.Type]
+		h, _, known := c.handlerOf(e.Type)
 		if err := e.check(); err != nil || !known {
 			return errNotReplayable.Because(err)
 		}

@@ -23,11 +23,7 @@ const awayPause = time.Second
 func (r *reader) handle(ctx context.Context, d delivery) {
 	ctx = context.WithoutCancel(ctx)
 	e, raw, err := parse(d.topic, d.msg)
-	h, known := r.handlers[e.Type]
-	label := e.Type
-	if !known {
-		label = "other" // types come from outside: a metric must not grow with them
-	}
+	h, label, known := r.handlerOf(e.Type)
 	outcome := ignored
 	if err == nil && d.try > maxTries {
 		err = malformed{fmt.Errorf("delivered %d times without an outcome: it may have ended the process", d.try)}

@@ -77,6 +77,10 @@ func (r *reader) readUntilError(ctx context.Context, handlers *sync.WaitGroup, o
 			return err
 		}
 		ok()
+		if r.batches != nil {
+			r.startBatches(ctx, handlers, batch)
+			continue
+		}
 		for _, d := range batch {
 			r.start(ctx, handlers, d)
 		}
@@ -121,6 +125,9 @@ func (r *reader) next(ctx context.Context) ([]delivery, error) {
 	}
 	<-r.slots
 	free := int64(cap(r.slots) - len(r.slots))
+	if r.batches != nil {
+		free = int64(r.batches.Size)
+	}
 	untilSweep := r.untilSweep()
 	if untilSweep <= 0 {
 		if list, err := r.claim(ctx, free); err != nil || len(list) > 0 {

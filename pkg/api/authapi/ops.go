@@ -183,6 +183,7 @@ var (
 // Service is auth-service.
 var Service = api.Service{
 	Name: "auth-service", Title: "Authentication", Port: 8001, Database: "pyairtable_auth", Phase: 1,
+	Streams: []string{stream},
 	Ops: []api.Spec{
 		Register.Spec(), Login.Spec(), LoginTOTP.Spec(), Refresh.Spec(), Logout.Spec(), LogoutAll.Spec(),
 		ListSessions.Spec(), RevokeSession.Spec(), ListTenants.Spec(), SwitchTenant.Spec(),

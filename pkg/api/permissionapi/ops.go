@@ -28,5 +28,6 @@ var (
 // Service is permission-service.
 var Service = api.Service{
 	Name: "permission-service", Title: "Permission", Port: 8006, Database: "pyairtable_permissions", Phase: 2, Needs: []string{"auth-service"},
-	Ops: []api.Spec{CreateItem.Spec(), GetItem.Spec(), ListItems.Spec(), Check.Spec(), Write.Spec(), FetchPolicy.Spec()},
+	Streams: []string{stream},
+	Ops:     []api.Spec{CreateItem.Spec(), GetItem.Spec(), ListItems.Spec(), Check.Spec(), Write.Spec(), FetchPolicy.Spec()},
 }

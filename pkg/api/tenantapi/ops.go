@@ -90,6 +90,7 @@ var (
 // Service is tenant-service.
 var Service = api.Service{
 	Name: "tenant-service", Title: "Tenants", Port: 8004, Database: "pyairtable_tenants", Phase: 2, Needs: []string{"auth-service"},
+	Streams: []string{stream},
 	Ops: []api.Spec{
 		CreateTenant.Spec(), ListTenants.Spec(), GetTenant.Spec(), UpdateTenant.Spec(), SuspendTenant.Spec(), ResumeTenant.Spec(),
 		DeleteTenant.Spec(), KeepTenant.Spec(), TransferTenant.Spec(),

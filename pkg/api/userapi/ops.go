@@ -76,7 +76,8 @@ var LookUpUsers = api.Op[UserIDs, UserCards]{
 // Service is user-service.
 var Service = api.Service{
 	Name: "user-service", Title: "Users", Port: 8002, Database: "pyairtable_users", Phase: 1,
-	Needs: []string{"auth-service"},
+	Needs:   []string{"auth-service"},
+	Streams: []string{stream},
 	Ops: []api.Spec{
 		GetMe.Spec(), ReplaceMe.Spec(), PatchMe.Spec(),
 		ListUsers.Spec(), GetUser.Spec(), ReplaceUser.Spec(), PatchUser.Spec(), DeleteUser.Spec(),

@@ -28,5 +28,6 @@ var (
 // Service is workspace-service.
 var Service = api.Service{
 	Name: "workspace-service", Title: "Workspace", Port: 8005, Database: "pyairtable_workspaces", Phase: 2, Needs: []string{"auth-service"},
-	Ops: []api.Spec{CreateItem.Spec(), GetItem.Spec(), ListItems.Spec()},
+	Streams: []string{stream},
+	Ops:     []api.Spec{CreateItem.Spec(), GetItem.Spec(), ListItems.Spec()},
 }
