@@ -62,6 +62,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	g, err := gate.New(gate.Options{
 		Routes: table, Services: services, Limits: limits, Tokens: checker(a, rdb), Clients: clients,
 		Origins: cfg.CORSOrigins, Access: access(a, cfg), Log: a.Log, Tracer: a.Tracer, Metrics: a.Metrics,
+		Refusals: a.Refusals,
 	})
 	if err != nil {
 		return err
@@ -118,6 +119,7 @@ func connect(ctx context.Context, a *app.App) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
+	a.TellRefusals(rdb)
 	a.Go("redis", func(ctx context.Context) error {
 		<-ctx.Done()
 		return rdb.Close()

@@ -34,6 +34,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/migrate"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redis"
+	"github.com/pyairtable/pyairtable/pkg/refusals"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 	"github.com/pyairtable/pyairtable/pkg/tracing"
@@ -52,7 +53,8 @@ type App struct {
 	Metrics  *prometheus.Registry
 	Tracer   *tracing.Tracer
 	Verifier *auth.Verifier
-	Revoked  *auth.Revocations // heard from Redis once that is open
+	Revoked  *auth.Revocations  // heard from Redis once that is open
+	Refusals *refusals.Recorder // publishes once Redis is open
 	Health   *health.Probe
 	Output   io.Writer // where the logs go; concurrent writes are safe
 
@@ -97,6 +99,7 @@ func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Log
 		Health: &health.Probe{}, listener: listener, stopLimit: base.StopTimeout,
 		http: metrics.NewHTTP(registry), rpc: rpc.NewMetrics(registry), Router: httpx.NewEngine(),
 	}
+	a.Refusals = refusals.New(svc.Name, log, registry)
 	a.onClose("tracer", tracer.Stop)
 	a.identity()
 	return a, nil
@@ -119,6 +122,7 @@ func (a *App) VerifyWith(keys auth.Keys) {
 	a.Verifier = auth.NewVerifier(a.Base.Issuer, keys, a.Revoked.Revoked)
 	options := httpx.Options{
 		Service: a.Name, Title: a.Declared.Title, Log: a.Log, Verifier: a.Verifier, Metrics: a.http, Tracer: a.Tracer,
+		Refusals: a.Refusals,
 	}
 	if a.API == nil {
 		a.API = httpx.New(a.Router, options)
@@ -199,6 +203,7 @@ func (a *App) Redis(ctx context.Context) (goredis.UniversalClient, error) {
 	}
 	a.redis = rdb
 	a.HearRevocations(rdb)
+	a.TellRefusals(rdb)
 	a.onClose("redis", func(context.Context) error { return rdb.Close() })
 	a.Health.Check("redis", func(ctx context.Context) error { return rdb.Ping(ctx).Err() })
 	return rdb, nil
@@ -208,6 +213,12 @@ func (a *App) Redis(ctx context.Context) (goredis.UniversalClient, error) {
 // Redis calls it; only a service that opens Redis in a way of its own must.
 func (a *App) HearRevocations(rdb goredis.UniversalClient) {
 	a.Go("revocations", func(ctx context.Context) error { return a.Revoked.Run(ctx, rdb) })
+}
+
+// TellRefusals publishes the requests that the service refuses. Redis calls it; only a
+// service that opens Redis in a way of its own must.
+func (a *App) TellRefusals(rdb goredis.UniversalClient) {
+	a.Go("refusals", func(ctx context.Context) error { return a.Refusals.Run(ctx, rdb) })
 }
 
 // Seal is the box of secrets at rest, under SEAL_KEYS.

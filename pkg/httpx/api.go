@@ -18,6 +18,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/idempotency"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
+	"github.com/pyairtable/pyairtable/pkg/refusals"
 	"github.com/pyairtable/pyairtable/pkg/tracing"
 )
 
@@ -29,6 +30,7 @@ type Options struct {
 	Verifier *auth.Verifier // nil refuses every token
 	Metrics  *metrics.HTTP
 	Tracer   *tracing.Tracer
+	Refusals *refusals.Recorder // nil: refused requests are not told of
 }
 
 // API is where a service's operations are served.
@@ -84,7 +86,7 @@ func ginPath(path string) string {
 }
 
 func (a *API) refuse(e *errs.Error) gin.HandlerFunc {
-	observe := a.observe(a.Metrics.Op("unmatched", ""), "unmatched")
+	observe := a.observe(a.Metrics.Op("unmatched", ""), "unmatched", "")
 	return func(c *gin.Context) {
 		observe(c)
 		if c.Writer.Written() {

@@ -19,11 +19,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/auditapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/origin"
+	"github.com/pyairtable/pyairtable/pkg/refusals"
 )
 
 // HeaderRequestID names a request in every log line and error, across services.
@@ -53,15 +55,16 @@ func (a *API) chain(spec api.Spec) []gin.HandlerFunc {
 
 func (a *API) rawChain(spec api.Spec) []gin.HandlerFunc {
 	return []gin.HandlerFunc{
-		a.observe(a.Metrics.Op(spec.Name, spec.Method), spec.Name),
+		a.observe(a.Metrics.Op(spec.Name, spec.Method), spec.Name, spec.Path),
 		limits(spec),
 		a.admit(spec),
 	}
 }
 
 // observe names the request, gives it a logger and a span, counts it, survives
-// its panics, and writes its one line in the access log.
-func (a *API) observe(op *metrics.Op, name string) gin.HandlerFunc {
+// its panics, writes its one line in the access log, and has a refusal recorded. The path
+// is the operation's as declared; what matches none is not worth a record.
+func (a *API) observe(op *metrics.Op, name, path string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := time.Now()
 		rid := requestID(c.GetHeader(HeaderRequestID))
@@ -94,6 +97,11 @@ func (a *API) observe(op *metrics.Op, name string) gin.HandlerFunc {
 		}
 		span.End()
 		a.line(c, log, name, time.Since(start), e)
+		if e != nil && path != "" && refusals.Counts(c.Writer.Status()) {
+			a.Refusals.Note(origin.From(c.Request.Context()), Who(c).TenantID, auditapi.RequestRefusedData{
+				Op: name, Method: c.Request.Method, Path: path, Status: c.Writer.Status(), Code: code,
+			})
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func From(ctx context.Context) Origin {
 const maxAgent = 300
 
 // Of reads address and program off a request.
-func Of(r *http.Request) Origin { return Origin{IP: clientIP(r), Agent: agent(r)} }
+func Of(r *http.Request) Origin { return Origin{IP: clientIP(r), Agent: Agent(r)} }
 
 // clientIP is the address that the gateway has seen. X-Forwarded-For is believed
 // from neighbours only, and read from its end up to the first address that is
@@ -64,8 +64,8 @@ func clientIP(r *http.Request) string {
 
 func neighbour(a netip.Addr) bool { return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() }
 
-// agent is shown to people.
-func agent(r *http.Request) string {
+// Agent is how the client calls itself, cleaned and cut, to be shown to people.
+func Agent(r *http.Request) string {
 	ua := strings.ToValidUTF8(r.UserAgent(), "")
 	ua = strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/pkg/refusals"
 	"github.com/pyairtable/pyairtable/pkg/tracing"
 
 	"github.com/pyairtable/pyairtable/api-gateway/internal/accesslog"
@@ -36,6 +37,7 @@ type Options struct {
 	Log      *zap.Logger
 	Tracer   *tracing.Tracer // nil: trace context is passed on, no spans are made
 	Metrics  prometheus.Registerer
+	Refusals *refusals.Recorder // nil: refused requests are not told of
 }
 
 // Gate serves the route table.

@@ -17,8 +17,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/pkg/api/auditapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/origin"
+	"github.com/pyairtable/pyairtable/pkg/refusals"
 
 	"github.com/pyairtable/pyairtable/api-gateway/internal/accesslog"
 	"github.com/pyairtable/pyairtable/api-gateway/internal/clientip"
@@ -247,6 +250,9 @@ func (v *visit) end() {
 	v.m.observe(status, took)
 	v.g.metrics.inFlight.Add(-1)
 	v.note(status, bytes, took)
+	if v.fault != nil && v.rt.service != nil && refusals.Counts(status) {
+		v.refusal(status)
+	}
 	if !cut {
 		v.w.WriteHeaderNow() // before the values of its headers are used again
 	}
@@ -283,6 +289,20 @@ func (v *visit) note(status int, bytes int64, took time.Duration) {
 		e.Cause = cause.Error()
 	}
 	v.g.Access.Add(e)
+}
+
+// refusal has a request recorded that the gateway itself refused; services record theirs.
+func (v *visit) refusal(status int) {
+	from := origin.Origin{
+		User: v.who.Subject(), Token: v.who.PAT, Session: v.who.SessionID.String(),
+		Agent: origin.Agent(v.r), Request: v.requestID,
+	}
+	if v.origin.IP.IsValid() {
+		from.IP = v.origin.IP.String()
+	}
+	v.g.Refusals.Note(from, v.who.TenantID, auditapi.RequestRefusedData{
+		Op: v.rt.Name, Method: v.r.Method, Path: v.rt.Path, Status: status, Code: v.fault.code,
+	})
 }
 
 func first(vv []string) string {
