@@ -100,7 +100,7 @@ func newApp(ctx context.Context, svc api.Service, base config.Base, log *zap.Log
 		http: metrics.NewHTTP(registry), rpc: rpc.NewMetrics(registry), Router: httpx.NewEngine(),
 	}
 	a.Refusals = refusals.New(svc.Name, log, registry)
-	a.onClose("tracer", tracer.Stop)
+	a.OnClose("tracer", tracer.Stop)
 	a.identity()
 	return a, nil
 }
@@ -160,7 +160,7 @@ func (a *App) Postgres(ctx context.Context, migrations fs.FS) (*pgxpool.Pool, er
 	if err != nil {
 		return nil, fmt.Errorf("open the database (DATABASE_URL): %w", err)
 	}
-	a.onClose("postgres", func(context.Context) error { pool.Close(); return nil })
+	a.OnClose("postgres", func(context.Context) error { pool.Close(); return nil })
 	if err := migrate.Up(ctx, pool, a.Name, migrations); err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (a *App) Redis(ctx context.Context) (goredis.UniversalClient, error) {
 	a.redis = rdb
 	a.HearRevocations(rdb)
 	a.TellRefusals(rdb)
-	a.onClose("redis", func(context.Context) error { return rdb.Close() })
+	a.OnClose("redis", func(context.Context) error { return rdb.Close() })
 	a.Health.Check("redis", func(ctx context.Context) error { return rdb.Ping(ctx).Err() })
 	return rdb, nil
 }
@@ -266,9 +266,9 @@ func (a *App) Go(name string, run func(ctx context.Context) error) {
 	a.workers = append(a.workers, worker{name, run})
 }
 
-// onClose has close called when the service has stopped, after everything that
+// OnClose has close called when the service has stopped, after everything that
 // was opened later.
-func (a *App) onClose(name string, close func(context.Context) error) {
+func (a *App) OnClose(name string, close func(context.Context) error) {
 	a.closers = append(a.closers, closer{name, close})
 }
 

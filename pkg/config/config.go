@@ -54,6 +54,7 @@ type Base struct {
 	ServiceSecret Secret        `env:"SERVICE_SECRET" doc:"root of the services' client secrets (32 bytes or more); the same for all"`
 	ClientSecret  Secret        `env:"CLIENT_SECRET" doc:"one service's own client secret, for services that are not given SERVICE_SECRET"`
 	SealKeys      Secret        `env:"SEAL_KEYS" doc:"keys of secrets at rest: kid:base64 of 32 bytes, comma-separated; the first seals, all open"`
+	Permissions   string        `env:"PERMISSIONS" default:"service" validate:"oneof=service role" doc:"who decides what callers may do: service (permission-service), or role, the token's role, for a fleet without it"`
 	OTLPEndpoint  string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT" validate:"omitempty,url" doc:"OTLP/HTTP collector of traces; none are sent without it"`
 	DrainDelay    time.Duration `env:"DRAIN_DELAY" default:"0s" validate:"min=0,max=5m" doc:"how long a stopping service still serves after /ready said no"`
 	StopTimeout   time.Duration `env:"STOP_TIMEOUT" default:"20s" validate:"min=1s,max=10m" doc:"how long a stop may take before it is forced"`
@@ -62,6 +63,9 @@ type Base struct {
 	// as AUTH_SERVICE_URL (comma-separated for several replicas).
 	Addresses map[string][]string
 }
+
+// PermissionsByRole is the value of PERMISSIONS in a fleet without permission-service.
+const PermissionsByRole = "role"
 
 // Production reports whether conveniences for developers must be off.
 func (b Base) Production() bool { return b.Env == "production" }
