@@ -1,108 +1,481 @@
 package permissionservice_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	permissionservice "github.com/pyairtable/pyairtable/permission-service"
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
+	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/apptest"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/authtest"
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/events"
+	"github.com/pyairtable/pyairtable/pkg/eventstest"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/permit"
+	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
+	"github.com/pyairtable/pyairtable/pkg/redis"
+	"github.com/pyairtable/pyairtable/pkg/redistest"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 )
 
-func start(t *testing.T, vars map[string]string) (*apptest.Running, *authtest.Issuer) {
-	t.Helper()
-	issuer := authtest.New(t)
-	env := map[string]string{"AUTH_SERVICE_URL": issuer.URL}
-	for k, v := range vars {
-		env[k] = v
-	}
-	return apptest.Start(t, permissionservice.Service, env), issuer
+// fleet is the service with what stands around it.
+type fleet struct {
+	testing.TB
+	service *apptest.Running
+	issuer  *authtest.Issuer
+	pool    *pgxpool.Pool
+	redis   string
+	peer    *rpc.Client // another service
 }
 
-// user is somebody in a tenant of his own.
-func user(t *testing.T, issuer *authtest.Issuer) auth.Principal {
+func start(t testing.TB) *fleet {
 	t.Helper()
-	return auth.Principal{Token: issuer.Token(t, authtest.User(id.New[id.Tenant](), id.New[id.User](), "owner"))}
-}
-
-func TestItems_AreTheTenantsOwn(t *testing.T) {
-	t.Parallel()
-	s, issuer := start(t, nil)
-	ann, bob := s.Client(user(t, issuer)), s.Client(user(t, issuer))
-	made, err := rpc.Call(t.Context(), ann, permissionapi.CreateItem, permissionapi.NewItem{Name: "first"})
+	f := &fleet{TB: t, issuer: authtest.New(t), redis: redistest.URL(t)}
+	url := pgtest.URL(t, "permission-service", nil)
+	f.service = apptest.Start(t, permissionservice.Service, map[string]string{
+		"AUTH_SERVICE_URL": f.issuer.URL, "DATABASE_URL": url, "REDIS_URL": f.redis,
+	})
+	pool, err := postgres.Open(t.Context(), url, postgres.Options{MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if made.Location != "/api/v1/permission/items/"+made.Body.ID {
-		t.Errorf("Location %s", made.Location)
-	}
-	got, err := rpc.Call(t.Context(), ann, permissionapi.GetItem, permissionapi.ItemRef{ID: made.Body.ID})
-	if err != nil || got != made.Body {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if _, err := rpc.Call(t.Context(), bob, permissionapi.GetItem, permissionapi.ItemRef{ID: made.Body.ID}); !errors.Is(err, errs.ErrNotFound) {
-		t.Errorf("a stranger got %v", err)
-	}
-	if page, err := rpc.Call(t.Context(), bob, permissionapi.ListItems, api.PageQuery{}); err != nil || len(page.Items) != 0 {
-		t.Errorf("a stranger lists %+v, %v", page, err)
+	t.Cleanup(pool.Close)
+	f.pool = pool
+	f.peer = f.service.Client(auth.Principal{Token: f.issuer.Token(t, authtest.Service("workspace-service"))})
+	return f
+}
+
+// person is somebody in a tenant.
+type person struct {
+	*rpc.Client
+	id      string
+	subject string
+	who     auth.Principal
+}
+
+func (f *fleet) person(tenant id.TenantID, role string) person {
+	f.Helper()
+	user := id.New[id.User]()
+	who := auth.Principal{UserID: user, TenantID: tenant, Role: role, Token: f.issuer.Token(f.TB, authtest.User(tenant, user, role))}
+	return person{f.service.Client(who), user.String(), "user:" + user.String(), who}
+}
+
+// say announces events as another service does.
+func (f *fleet) say(evs ...events.Event) {
+	f.Helper()
+	if err := postgres.InTx(f.Context(), f.pool, func(tx pgx.Tx) error { return events.Emit(f.Context(), tx, evs...) }); err != nil {
+		f.Fatal(err)
 	}
 }
+
+func call[In, Out any](t testing.TB, c *rpc.Client, op api.Op[In, Out], in In) Out {
+	t.Helper()
+	out, err := rpc.Call(t.Context(), c, op, in)
+	if err != nil {
+		t.Fatal(op.Name, err)
+	}
+	return out
+}
+
+func refused[In, Out any](t testing.TB, c *rpc.Client, op api.Op[In, Out], in In, want error) {
+	t.Helper()
+	if _, err := rpc.Call(t.Context(), c, op, in); !errors.Is(err, want) {
+		t.Errorf("%s of %+v: %v, want %v", op.Name, in, err, want)
+	}
+}
+
+func (f *fleet) may(tenant id.TenantID, subject, action, object string) bool {
+	f.Helper()
+	return call(f.TB, f.peer, permissionapi.Check, permissionapi.CheckRequest{
+		TenantID: tenant.String(), Questions: []permissionapi.Question{{Subject: subject, Action: action, Object: object}},
+	}).Allowed[0]
+}
+
+func base(tenant id.TenantID, name string) string { return string(permit.Base(tenant, name)) }
 
 func TestService_ServesWhatItDeclares(t *testing.T) {
 	t.Parallel()
-	s, _ := start(t, nil)
-	apptest.Operations(t, s.URL, permissionapi.Service)
+	apptest.Operations(t, start(t).service.URL, permissionapi.Service)
 }
 
-func TestItems_PagesAreWhole(t *testing.T) {
+func TestEvents_AreTheirSamples(t *testing.T) {
 	t.Parallel()
-	s, issuer := start(t, nil)
-	c := s.Client(user(t, issuer))
-	for _, name := range []string{"a", "b", "c"} {
-		if _, err := rpc.Call(t.Context(), c, permissionapi.CreateItem, permissionapi.NewItem{Name: name}); err != nil {
+	eventstest.Sample(t, permissionapi.PermissionsChanged, `{"tenant_id":"0193","what":"granted","object":"base:0193/app1","subject":"user:1","role":"editor","new":"until 2026-11-22T12:00:00Z","actor_id":"2","objects":["base:0193/app1"]}`)
+}
+
+func TestGrants_GivenSeenAndTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob := f.person(tenant, "owner"), f.person(tenant, "guest")
+	app := base(tenant, "app1")
+	if f.may(tenant, bob.subject, "read", app) {
+		t.Error("a guest reads without a grant")
+	}
+	made := call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: app, Role: "viewer"})
+	if made.Location != permissionapi.CreateGrant.Path+"/"+made.Body.ID || made.Token == "" || made.Body.GrantedBy != ada.id {
+		t.Errorf("made %+v", made)
+	}
+	if !f.may(tenant, bob.subject, "read", app) || f.may(tenant, bob.subject, "comment", app) {
+		t.Error("the viewer's grant is not what is seen")
+	}
+	if table := string(permit.Table(tenant, "app1", "tbl1")); !f.may(tenant, bob.subject, "read", table) {
+		t.Error("a table does not inherit from its base")
+	}
+	// The same again changes its end, and is the same grant.
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	again := call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: app, Role: "viewer", ExpiresAt: end})
+	if again.Body.ID != made.Body.ID || !again.Body.ExpiresAt.Equal(end) {
+		t.Errorf("again %+v", again.Body)
+	}
+	if got := call(t, bob.Client, permissionapi.GetGrant, permissionapi.GrantRef{ID: made.Body.ID}); got.ID != made.Body.ID {
+		t.Errorf("his own: %+v", got)
+	}
+	if list := call(t, bob.Client, permissionapi.ListGrants, permissionapi.GrantQuery{Subject: bob.subject}); len(list.Items) != 1 {
+		t.Errorf("his own: %+v", list)
+	}
+	call(t, ada.Client, permissionapi.RevokeGrant, permissionapi.GrantRef{ID: made.Body.ID})
+	if f.may(tenant, bob.subject, "read", app) {
+		t.Error("a revoked grant is honoured")
+	}
+	refused(t, ada.Client, permissionapi.RevokeGrant, permissionapi.GrantRef{ID: made.Body.ID}, errs.ErrNotFound)
+}
+
+func TestGrants_BadOnesAreRefused(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada := f.person(tenant, "owner")
+	good := permissionapi.Grant{Subject: "user:" + id.New[id.User]().String(), Object: base(tenant, "app1"), Role: "viewer"}
+	for _, c := range []struct {
+		set  func(*permissionapi.Grant)
+		want error
+	}{
+		{func(g *permissionapi.Grant) { g.Subject = "user:1" }, permissionapi.ErrBadSubject},
+		{func(g *permissionapi.Grant) { g.Subject = "tenant:" + tenant.String() }, permissionapi.ErrBadSubject},
+		{func(g *permissionapi.Grant) { g.Object = base(id.New[id.Tenant](), "app1") }, errs.ErrNotFound},
+		{func(g *permissionapi.Grant) { g.Object = "workspace:" + id.New[int]().String() }, errs.ErrNotFound},
+		{func(g *permissionapi.Grant) { g.Role = "king" }, permissionapi.ErrBadRole},
+		{func(g *permissionapi.Grant) { g.Role = id.New[int]().String() }, permissionapi.ErrBadRole},
+		{func(g *permissionapi.Grant) { g.ExpiresAt = time.Now().Add(-time.Minute) }, permissionapi.ErrBadGrant},
+		{func(g *permissionapi.Grant) { g.IPRanges = []string{"here"} }, permissionapi.ErrBadGrant},
+	} {
+		g := good
+		c.set(&g)
+		refused(t, ada.Client, permissionapi.CreateGrant, g, c.want)
+	}
+}
+
+// Who shares gives up to his own strength; who manages denies; owners and admins of the
+// tenant are spared from others.
+func TestGrants_NobodyGivesMoreThanHeHas(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, creator, boss := f.person(tenant, "owner"), f.person(tenant, "member"), f.person(tenant, "guest")
+	app, other := base(tenant, "app1"), "user:"+id.New[id.User]().String()
+	f.say(tenantapi.MemberAdded.New(t.Context(), tenant, ada.id, 1, tenantapi.MemberChanged{MemberID: ada.id, UserID: ada.id, Role: "owner", TenantID: tenant.String()}))
+	give := func(by person, subject, role string, deny bool) error {
+		_, err := rpc.Call(t.Context(), by.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: subject, Object: app, Role: role, Deny: deny})
+		return err
+	}
+	for subject, role := range map[string]string{creator.subject: "creator", boss.subject: "owner"} {
+		if err := give(ada, subject, role, false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var names string
-	query := api.PageQuery{Limit: 2}
+	for _, c := range []struct {
+		by      person
+		subject string
+		role    string
+		deny    bool
+		want    error
+	}{
+		{creator, other, "creator", false, nil},
+		{creator, other, "owner", false, permissionapi.ErrTooStrong},
+		{creator, boss.subject, "viewer", true, permissionapi.ErrTooStrong},
+		{boss, other, "owner", false, nil},
+		{boss, creator.subject, "viewer", true, nil},
+		{f.person(tenant, "member"), other, "viewer", false, errs.ErrNotFound},
+		{creator, other, "viewer", false, errs.ErrNotFound}, // denied everything by now
+	} {
+		if err := give(c.by, c.subject, c.role, c.deny); !errors.Is(err, c.want) {
+			t.Errorf("%s gives %s (%v): %v, want %v", c.by.who.Role, c.role, c.deny, err, c.want)
+		}
+	}
+	await.True(t, "an owner is spared", func() bool {
+		return errors.Is(give(boss, ada.subject, "viewer", true), permissionapi.ErrOwnersOwner)
+	})
+}
+
+func TestDenial_WinsUntilAnOwnerLiftsIt(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada := f.person(tenant, "owner")
+	app := base(tenant, "app1")
+	made := call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: ada.subject, Object: app, Role: "viewer", Deny: true})
+	if got := call(t, ada.Client, permissionapi.CheckMine, permissionapi.MyQuestions{Questions: []permissionapi.MyQuestion{{Action: "read", Object: app}}}); got.Allowed[0] {
+		t.Error("a denial does not win over the tenant's owner")
+	}
+	call(t, ada.Client, permissionapi.RevokeGrant, permissionapi.GrantRef{ID: made.Body.ID})
+	if got := call(t, ada.Client, permissionapi.CheckMine, permissionapi.MyQuestions{Questions: []permissionapi.MyQuestion{{Action: "manage", Object: app}}}); !got.Allowed[0] {
+		t.Error("the owner could not lift it")
+	}
+}
+
+func TestRoles_ChangeForAllWhoHaveThem(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob := f.person(tenant, "admin"), f.person(tenant, "guest")
+	app := base(tenant, "app1")
+	role := call(t, ada.Client, permissionapi.CreateRole, permissionapi.NewRole{Name: "Reviewer", Actions: []string{"comment", "read"}}).Body
+	refused(t, ada.Client, permissionapi.CreateRole, permissionapi.NewRole{Name: "reviewer", Actions: []string{"read"}}, permissionapi.ErrRoleTaken)
+	call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: app, Role: role.ID})
+	if !f.may(tenant, bob.subject, "comment", app) || f.may(tenant, bob.subject, "edit", app) {
+		t.Error("the role is not what it is made of")
+	}
+	patch := permissionapi.RolePatch{ID: role.ID}
+	patch.Body.Actions = []string{"edit"}
+	call(t, ada.Client, permissionapi.UpdateRole, patch)
+	if !f.may(tenant, bob.subject, "edit", app) {
+		t.Error("a holder does not have the new action")
+	}
+	refused(t, ada.Client, permissionapi.DeleteRole, permissionapi.RoleRef{ID: role.ID}, permissionapi.ErrRoleInUse)
+	list := call(t, bob.Client, permissionapi.ListRoles, api.PageQuery{})
+	if len(list.Items) != 1 || list.Items[0].Name != "Reviewer" {
+		t.Errorf("listed %+v", list)
+	}
+	free := call(t, ada.Client, permissionapi.CreateRole, permissionapi.NewRole{Name: "Other", Actions: []string{"read"}}).Body
+	call(t, ada.Client, permissionapi.DeleteRole, permissionapi.RoleRef{ID: free.ID})
+	refused(t, ada.Client, permissionapi.GetRole, permissionapi.RoleRef{ID: free.ID}, errs.ErrNotFound)
+}
+
+func TestPolicies_AddUpForTheOnesTheyName(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob := f.person(tenant, "owner"), f.person(tenant, "guest")
+	call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: base(tenant, "app1"), Role: "viewer"})
+	rule := permissionapi.Rule{Name: "a", Subjects: []string{"role:viewer"}, BaseID: "app1", TableID: "tbl1", Hidden: []string{"fldA"}, Rows: `{fldOwner} = $user`}
+	made := call(t, ada.Client, permissionapi.CreatePolicy, rule).Body
+	call(t, ada.Client, permissionapi.CreatePolicy, permissionapi.Rule{
+		Name: "b", Subjects: []string{bob.subject}, BaseID: "app1", TableID: "tbl1", Hidden: []string{"fldB"}, ReadOnly: []string{"fldA", "fldC"},
+	})
+	fetch := func(subject string) permissionapi.Policy {
+		t.Helper()
+		return call(t, f.peer, permissionapi.FetchPolicy, permissionapi.PolicyQuery{TenantID: tenant.String(), Subject: subject, BaseID: "app1"})
+	}
+	got := fetch(bob.subject)
+	if len(got.Tables) != 1 || !slices.Equal(got.Tables[0].Hidden, []string{"fldA", "fldB"}) || !slices.Equal(got.Tables[0].ReadOnly, []string{"fldC"}) ||
+		!slices.Equal(got.Tables[0].Rows, []string{rule.Rows}) {
+		t.Errorf("bob's: %+v", got)
+	}
+	if got := fetch(ada.subject); len(got.Tables) != 0 {
+		t.Errorf("ada's: %+v", got)
+	}
+	for _, bad := range []string{`{fldA} =`, `{Name} = 1`, `{fldA} = "$user"`, `NO_SUCH({fldA})`} {
+		r := rule
+		r.Rows = bad
+		refused(t, ada.Client, permissionapi.CreatePolicy, r, permissionapi.ErrBadRule)
+	}
+	rule.Hidden = []string{"fldZ"}
+	call(t, ada.Client, permissionapi.UpdatePolicy, permissionapi.RuleUpdate{ID: made.ID, Body: rule})
+	if now := fetch(bob.subject); now.Version == got.Version || !slices.Equal(now.Tables[0].Hidden, []string{"fldB", "fldZ"}) {
+		t.Errorf("changed: %+v", now)
+	}
+	call(t, ada.Client, permissionapi.DeletePolicy, permissionapi.RuleRef{ID: made.ID})
+	refused(t, ada.Client, permissionapi.GetPolicy, permissionapi.RuleRef{ID: made.ID}, errs.ErrNotFound)
+	if list := call(t, ada.Client, permissionapi.ListPolicies, permissionapi.RuleQuery{BaseID: "app1"}); len(list.Items) != 1 {
+		t.Errorf("left %+v", list)
+	}
+}
+
+func TestQuestions_ExplainListReportAndDryRun(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob := f.person(tenant, "owner"), f.person(tenant, "guest")
+	group := id.New[int]().String()
+	f.say(tenantapi.GroupChangedEvent.New(t.Context(), tenant, group, 1, tenantapi.GroupChanged{GroupID: group, TenantID: tenant.String(), Added: []string{bob.id}}))
+	app := base(tenant, "app1")
+	call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: "group:" + group, Object: app, Role: "editor"})
+	await.True(t, "the group is known", func() bool { return f.may(tenant, bob.subject, "edit", app) })
+
+	e := call(t, bob.Client, permissionapi.Explain, permissionapi.ExplainQuery{Action: "edit", Object: app})
+	if !e.Allowed || !slices.ContainsFunc(e.Steps, func(s permissionapi.Step) bool { return s.Decides && s.Subject == "group:"+group && s.Role == "editor" }) {
+		t.Errorf("explained %+v", e)
+	}
+	refused(t, bob.Client, permissionapi.Explain, permissionapi.ExplainQuery{Subject: ada.subject, Action: "edit", Object: app}, errs.ErrForbidden)
+	if list := call(t, bob.Client, permissionapi.ListObjects, permissionapi.ObjectQuery{Kind: "base", Action: "edit"}); !slices.Equal(list.Items, []string{app}) {
+		t.Errorf("may edit %v", list.Items)
+	}
+	report := call(t, ada.Client, permissionapi.ListSubjects, permissionapi.AccessQuery{Object: app})
+	if len(report.Items) != 1 || report.Items[0].Subject != bob.subject || report.Items[0].Action != "edit" || len(report.Items[0].Via) != 1 {
+		t.Errorf("report %+v", report.Items)
+	}
+	dry := call(t, ada.Client, permissionapi.DryRun, permissionapi.DryRunRequest{
+		Revokes:   []permissionapi.Grant{{Subject: "group:" + group, Object: app, Role: "editor"}},
+		Grants:    []permissionapi.Grant{{Subject: bob.subject, Object: app, Role: "viewer"}},
+		Policies:  []permissionapi.Rule{{Name: "p", Subjects: []string{"role:viewer"}, BaseID: "app1", TableID: "tbl1", Hidden: []string{"fldA"}}},
+		Questions: []permissionapi.Question{{Subject: bob.subject, Action: "edit", Object: app}, {Subject: bob.subject, Action: "read", Object: app}},
+	})
+	if r := dry.Results; !r[0].Before || r[0].After || !r[1].Before || !r[1].After || len(r[1].PolicyAfter) != 1 || len(r[1].PolicyBefore) != 0 {
+		t.Errorf("dry run %+v", dry)
+	}
+	if !f.may(tenant, bob.subject, "edit", app) {
+		t.Error("the dry run changed something")
+	}
+}
+
+func TestWatch_TellsEveryChangeOnceInOrder(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada := f.person(tenant, "owner")
+	first := call(t, ada.Client, permissionapi.Watch, permissionapi.WatchQuery{})
+	if len(first.Items) != 0 || first.NextCursor == "" {
+		t.Errorf("nothing yet: %+v", first)
+	}
+	for _, role := range []string{"viewer", "editor", "owner"} {
+		call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: ada.subject, Object: base(tenant, "app1"), Role: role})
+	}
+	var roles []string
+	q := permissionapi.WatchQuery{PageQuery: api.PageQuery{Limit: 2, Cursor: first.NextCursor}}
 	for {
-		page, err := rpc.Call(t.Context(), c, permissionapi.ListItems, query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range page.Items {
-			names += item.Name
-		}
-		if page.NextCursor == "" {
+		page := call(t, ada.Client, permissionapi.Watch, q)
+		if len(page.Items) == 0 {
 			break
 		}
-		query.Cursor = page.NextCursor
+		for _, c := range page.Items {
+			roles = append(roles, c.Role)
+		}
+		q.Cursor = page.NextCursor
 	}
-	if names != "abc" {
-		t.Errorf("the walk gave %q", names)
+	if !slices.Equal(roles, []string{"viewer", "editor", "owner"}) {
+		t.Errorf("the feed: %v", roles)
 	}
 }
 
-func TestItems_BadInputAndLimit(t *testing.T) {
+func TestWrite_AllOrNothingAndOnItsPrecondition(t *testing.T) {
 	t.Parallel()
-	s, issuer := start(t, map[string]string{"MAX_ITEMS": "1"})
-	c := s.Client(user(t, issuer))
-	if _, err := rpc.Call(t.Context(), c, permissionapi.CreateItem, permissionapi.NewItem{}); errs.From(err).Kind != errs.Invalid {
-		t.Errorf("an empty name: %v", err)
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	u, app := "user:"+id.New[id.User]().String(), base(tenant, "app1")
+	g := permissionapi.Grant{Subject: u, Object: app, Role: "viewer"}
+	write := func(w permissionapi.WriteRequest) (string, error) {
+		w.TenantID = tenant.String()
+		a, err := rpc.Call(t.Context(), f.peer, permissionapi.Write, w)
+		return a.Token, err
 	}
-	if _, err := rpc.Call(t.Context(), c, permissionapi.CreateItem, permissionapi.NewItem{Name: "one"}); err != nil {
+	if _, err := write(permissionapi.WriteRequest{Grants: []permissionapi.Grant{g, {Subject: u, Object: app, Role: id.New[int]().String()}}}); !errors.Is(err, permissionapi.ErrBadRole) {
 		t.Fatal(err)
 	}
-	if _, err := rpc.Call(t.Context(), c, permissionapi.CreateItem, permissionapi.NewItem{Name: "two"}); errs.From(err).Kind != errs.Conflict {
-		t.Errorf("over the limit: %v", err)
+	if f.may(tenant, u, "read", app) {
+		t.Error("half of a write was done")
 	}
-	if _, err := rpc.Call(t.Context(), s.Client(auth.Principal{}), permissionapi.ListItems, api.PageQuery{}); !errors.Is(err, errs.ErrUnauthenticated) {
-		t.Errorf("nobody: %v", err)
+	token, err := write(permissionapi.WriteRequest{Grants: []permissionapi.Grant{g}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := write(permissionapi.WriteRequest{Grants: []permissionapi.Grant{g}, IfUnchanged: token, Object: app}); err != nil || again != token {
+		t.Errorf("what is there already: %s, %v", again, err)
+	}
+	if _, err := write(permissionapi.WriteRequest{Revokes: []permissionapi.Grant{g}, IfUnchanged: token, Object: app}); err != nil {
+		t.Error(err)
+	}
+	if _, err := write(permissionapi.WriteRequest{Grants: []permissionapi.Grant{g}, IfUnchanged: token, Object: app}); !errors.Is(err, permissionapi.ErrChanged) {
+		t.Errorf("on a token of before: %v", err)
+	}
+	if _, err := write(permissionapi.WriteRequest{Places: []permissionapi.Place{{Object: app, Parent: base(tenant, "app2")}}}); !errors.Is(err, permissionapi.ErrBadObject) {
+		t.Errorf("a base in a base: %v", err)
+	}
+}
+
+// Events may come in any order: the newest version of each thing is what counts.
+func TestEvents_OrderDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	user, group, ws := id.New[id.User]().String(), id.New[int]().String(), id.New[int]().String()
+	ctx, app := t.Context(), base(tenant, "app1")
+	member := func(version int64, role string) tenantapi.MemberChanged {
+		return tenantapi.MemberChanged{MemberID: user, UserID: user, TenantID: tenant.String(), Role: role, CustomRoles: []string{}}
+	}
+	f.say(
+		workspaceapi.BaseLinked.New(ctx, tenant, "app1", 3, workspaceapi.BasePlaced{TenantID: tenant.String(), BaseID: "app1", WorkspaceID: ws}),
+		workspaceapi.BaseUnlinked.New(ctx, tenant, "app1", 2, workspaceapi.BasePlaced{TenantID: tenant.String(), BaseID: "app1"}),
+		workspaceapi.WorkspaceCreated.New(ctx, tenant, ws, 1, workspaceapi.WorkspaceChanged{TenantID: tenant.String(), WorkspaceID: ws}),
+		tenantapi.GroupChangedEvent.New(ctx, tenant, group, 3, tenantapi.GroupChanged{TenantID: tenant.String(), GroupID: group, Added: []string{user}}),
+		tenantapi.GroupChangedEvent.New(ctx, tenant, group, 2, tenantapi.GroupChanged{TenantID: tenant.String(), GroupID: group, Removed: []string{user}}),
+		tenantapi.MemberUpdated.New(ctx, tenant, user, 2, member(2, "guest")),
+		tenantapi.MemberAdded.New(ctx, tenant, user, 1, member(1, "admin")),
+	)
+	call(t, f.peer, permissionapi.Write, permissionapi.WriteRequest{
+		TenantID: tenant.String(), Grants: []permissionapi.Grant{{Subject: "group:" + group, Object: "workspace:" + ws, Role: "editor"}},
+	})
+	await.True(t, "the group's grant on the workspace reaches the base", func() bool { return f.may(tenant, "user:"+user, "edit", app) })
+	if f.may(tenant, "user:"+user, "manage", app) {
+		t.Error("an older event made a guest an admin")
+	}
+	f.say(tenantapi.MemberRemoved.New(ctx, tenant, user, 3, member(3, "guest")))
+	await.True(t, "the removed member has nothing", func() bool { return !f.may(tenant, "user:"+user, "read", app) })
+	f.say(tenantapi.TenantDeleted.New(ctx, tenant, tenant.String(), 9, tenantapi.TenantChanged{TenantID: tenant.String()}))
+	await.True(t, "the deleted tenant has no grants", func() bool {
+		_, err := rpc.Call(t.Context(), f.peer, permissionapi.Write, permissionapi.WriteRequest{TenantID: tenant.String(), Places: []permissionapi.Place{{Object: app, Parent: "tenant:" + tenant.String(), Version: 99}}})
+		return errors.Is(err, errs.ErrNotFound)
+	})
+}
+
+// The answer of a client with a cache changes as soon as the announcement is heard.
+func TestPermit_HearsOfChangesOverRedis(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob := f.person(tenant, "owner"), f.person(tenant, "guest")
+	rdb, err := redis.Open(t.Context(), f.redis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	client, done := permit.New(f.peer), make(chan error, 1)
+	go func() { done <- client.Run(ctx, rdb) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, rdb.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	app := permit.Base(tenant, "app1")
+	if err := client.Check(t.Context(), bob.who, "edit", app); !errors.Is(err, errs.ErrNotFound) {
+		t.Error(err)
+	}
+	if err := client.Check(t.Context(), ada.who, "manage", app); err != nil {
+		t.Error("an owner who was never announced:", err)
+	}
+	made := call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: string(app), Role: "viewer"})
+	client.Saw(tenant, made.Token)
+	if err := client.Check(t.Context(), bob.who, "edit", app); !errors.Is(err, errs.ErrForbidden) {
+		t.Error("read your writes:", err)
+	}
+	began := time.Now()
+	call(t, ada.Client, permissionapi.RevokeGrant, permissionapi.GrantRef{ID: made.Body.ID})
+	await.True(t, "the revocation is heard", func() bool { return errors.Is(client.Check(t.Context(), bob.who, "read", app), errs.ErrNotFound) })
+	if took := time.Since(began); took > permit.Staleness {
+		t.Errorf("it took %s", took)
 	}
 }

@@ -7,5 +7,5 @@ import "github.com/pyairtable/pyairtable/pkg/config"
 type Config struct {
 	config.Base `mapstructure:",squash"`
 
-	MaxItems int `env:"MAX_ITEMS" default:"1000" validate:"min=1" doc:"items that a tenant may have"`
+	CacheSize int `env:"DECISION_CACHE_SIZE" default:"100000" validate:"min=1" doc:"answers that a replica of permission-service remembers"`
 }

@@ -39,6 +39,9 @@ type Question struct {
 	Subject string `json:"subject" maxLength:"200" doc:"user:ID"`
 	Action  string `json:"action" enum:"read,comment,edit,create,share,manage"`
 	Object  string `json:"object" maxLength:"300"`
+	// Role is the subject's role in the tenant as his verified token tells it. It counts
+	// until permission-service has heard of the member itself.
+	Role string `json:"role,omitempty" enum:"owner,admin,member,guest"`
 	// Parents place an object that permission-service may not have heard of, from the
 	// object's own parent upward: a base that is in no workspace belongs to its tenant.
 	Parents []string `json:"parents,omitempty" maxItems:"4" doc:"What the object lies in, the nearest first."`

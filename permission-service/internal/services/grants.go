@@ -1,0 +1,264 @@
+package services
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/pyairtable/pyairtable/permission-service/internal/models"
+	"github.com/pyairtable/pyairtable/permission-service/internal/repository"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/formula"
+	"github.com/pyairtable/pyairtable/pkg/id"
+)
+
+// Write changes grants and places, all or nothing, and returns the version that shows it.
+func (d *Decisions) Write(ctx context.Context, tenant id.TenantID, w repository.Write) (int64, []models.Grant, error) {
+	for i, g := range w.Grants {
+		checked, err := d.valid(tenant, g)
+		if err != nil {
+			return 0, nil, err
+		}
+		w.Grants[i] = checked
+	}
+	for _, p := range w.Places {
+		if !models.IsObject(tenant, p.Object) || p.Parent != "" && !models.MayLie(tenant, p.Object, p.Parent) {
+			return 0, nil, permissionapi.ErrBadObject
+		}
+	}
+	version, stored, err := d.repo.Write(ctx, tenant, w)
+	if err != nil {
+		return 0, nil, err
+	}
+	d.settleSoon(ctx, tenant)
+	return version, stored, nil
+}
+
+// valid is the grant in the form in which it is stored.
+func (d *Decisions) valid(tenant id.TenantID, g models.Grant) (models.Grant, error) {
+	if !models.IsSubject(g.Subject) {
+		return g, permissionapi.ErrBadSubject
+	}
+	if !models.IsObject(tenant, g.Object) {
+		return g, permissionapi.ErrBadObject
+	}
+	ranges, ok := models.Ranges(g.IPRanges)
+	if !ok {
+		return g, permissionapi.ErrBadGrant.With(errs.Field{Pointer: "/ip_ranges", Detail: "want networks such as 192.0.2.0/24"})
+	}
+	if !g.ExpiresAt.IsZero() && !g.ExpiresAt.After(d.now()) {
+		return g, permissionapi.ErrBadGrant.With(errs.Field{Pointer: "/expires_at", Detail: "has passed"})
+	}
+	g.IPRanges = ranges
+	g.ExpiresAt = g.ExpiresAt.UTC().Truncate(1000)
+	return g, nil
+}
+
+// Grant gives for the caller, up to his own strength on the object.
+func (d *Decisions) Grant(ctx context.Context, who auth.Principal, g models.Grant) (int64, models.Grant, error) {
+	if err := d.mayGive(ctx, who, g); err != nil {
+		return 0, g, err
+	}
+	g.GrantedBy = who.UserID.String()
+	version, stored, err := d.Write(ctx, who.TenantID, repository.Write{Grants: []models.Grant{g}, Actor: g.GrantedBy})
+	if err != nil {
+		return 0, g, err
+	}
+	return version, stored[0], nil
+}
+
+// Revoke takes a grant away for the caller, who needs what giving it needs. A grant that
+// he may not see is not found.
+func (d *Decisions) Revoke(ctx context.Context, who auth.Principal, grant models.GrantID) (int64, error) {
+	g, err := d.repo.Grant(ctx, who.TenantID, grant)
+	if err != nil {
+		return 0, err
+	}
+	if err := d.mayGive(ctx, who, g); err != nil {
+		return 0, err
+	}
+	version, _, err := d.Write(ctx, who.TenantID, repository.Write{Revokes: []models.Grant{g}, Actor: who.UserID.String()})
+	return version, err
+}
+
+// mayGive returns nil if the caller may give or take the grant.
+func (d *Decisions) mayGive(ctx context.Context, who auth.Principal, g models.Grant) error {
+	strength, err := d.strengthOf(ctx, who, g.Object)
+	if err != nil {
+		return err
+	}
+	actions, err := d.actions(ctx, who.TenantID, g.Role)
+	if err != nil {
+		return err
+	}
+	if g.Deny && strength < models.Strength(permissionapi.Manage) || models.Strength(actions[len(actions)-1]) > strength {
+		return permissionapi.ErrTooStrong
+	}
+	if g.Deny && d.MayAdminister(ctx, who) != nil {
+		return d.spareAdmins(ctx, who, g)
+	}
+	return nil
+}
+
+// spareAdmins keeps the tenant's owners and admins from being locked out by others.
+func (d *Decisions) spareAdmins(ctx context.Context, who auth.Principal, g models.Grant) error {
+	users := []string{g.Subject}
+	if kind, group := models.Split(g.Subject); kind == models.Group {
+		var err error
+		if users, err = d.repo.GroupUsers(ctx, who.TenantID, group); err != nil {
+			return err
+		}
+	}
+	for _, u := range users {
+		f, err := d.repo.Facts(ctx, who.TenantID, u, []string{models.TenantObject(who.TenantID)}, "")
+		if err != nil {
+			return err
+		}
+		if models.IsAdmin(f.TenantRole) {
+			return permissionapi.ErrOwnersOwner
+		}
+	}
+	return nil
+}
+
+// actions are those of a role of the tenant, or permissionapi.ErrBadRole.
+func (d *Decisions) actions(ctx context.Context, tenant id.TenantID, role string) ([]string, error) {
+	if a, ok := models.BuiltIn(role); ok {
+		return a, nil
+	}
+	var ref models.RoleID
+	if ref.UnmarshalText([]byte(role)) != nil || ref.IsZero() {
+		return nil, permissionapi.ErrBadRole
+	}
+	r, err := d.repo.Role(ctx, tenant, ref)
+	if errs.From(err) != nil && errs.From(err).Kind == errs.NotFound {
+		return nil, permissionapi.ErrBadRole
+	}
+	return r.Actions, err
+}
+
+// UpdateRole changes a role and what its holders may do.
+func (d *Decisions) UpdateRole(ctx context.Context, who auth.Principal, role models.RoleID, set func(*models.Role)) (models.Role, error) {
+	r, err := d.repo.UpdateRole(ctx, who.TenantID, role, who.UserID.String(), set)
+	if err == nil {
+		d.settleSoon(ctx, who.TenantID)
+	}
+	return r, err
+}
+
+// sampleUser stands for $user when a row rule is checked.
+const sampleUser = "usrXXXXXXXXXXXXXX"
+
+// maxRule bounds the nesting of a row rule, which runs for every record that is read.
+const maxRule = 30
+
+// ValidPolicy is the policy in the form in which it is stored. Fields of its row rule are
+// named by their ids.
+func ValidPolicy(p models.Policy) (models.Policy, error) {
+	for _, s := range p.Subjects {
+		role, isRole := strings.CutPrefix(s, "role:")
+		if s != models.Everybody && !models.IsSubject(s) && (!isRole || role == "") {
+			return p, permissionapi.ErrBadSubject.With(errs.Field{Pointer: "/subjects", Detail: s})
+		}
+	}
+	for pointer, list := range map[string][]string{"/hidden": p.Hidden, "/read_only": p.ReadOnly} {
+		for _, f := range list {
+			if !isField(f) {
+				return p, permissionapi.ErrBadRule.With(errs.Field{Pointer: pointer, Detail: "want ids of fields: " + f})
+			}
+		}
+	}
+	if p.Rows != "" {
+		if err := validRows(p.Rows); err != nil {
+			return p, err
+		}
+	}
+	if p.Rows == "" && len(p.Hidden)+len(p.ReadOnly) == 0 {
+		return p, permissionapi.ErrBadRule.Saying("The policy says nothing.")
+	}
+	p.Hidden, p.ReadOnly = sorted(p.Hidden), sorted(p.ReadOnly)
+	return p, nil
+}
+
+func validRows(rows string) error {
+	bad := func(detail string) error {
+		return permissionapi.ErrBadRule.With(errs.Field{Pointer: "/rows", Detail: detail})
+	}
+	f, err := formula.Parse(permissionapi.RowFormula(rows, sampleUser), formula.Limits{Depth: maxRule})
+	if err != nil {
+		return bad(err.Error())
+	}
+	detail := ""
+	for _, field := range f.Names() {
+		if !isField(field) {
+			detail = "want ids of fields in braces: " + field
+		}
+	}
+	if detail != "" {
+		return bad(detail)
+	}
+	return nil
+}
+
+func isField(s string) bool { return len(s) > 3 && len(s) <= 40 && strings.HasPrefix(s, "fld") }
+
+func sorted(list []string) []string {
+	out := append([]string{}, list...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Policy is what the policies come to for one subject in one base, with the version of
+// the tenant that shows it.
+func (d *Decisions) Policy(ctx context.Context, tenant id.TenantID, subject, base string) (int64, []models.TablePolicy, error) {
+	for range tries {
+		version, err := d.repo.Version(ctx, tenant)
+		if err != nil {
+			return 0, nil, err
+		}
+		policies, err := d.repo.Policies(ctx, tenant, base, models.PolicyID{}, 0)
+		if err != nil {
+			return 0, nil, err
+		}
+		var names []string
+		if len(policies) > 0 {
+			if names, err = d.names(ctx, tenant, subject, base); err != nil {
+				return 0, nil, err
+			}
+		}
+		now, err := d.repo.Version(ctx, tenant)
+		if err != nil {
+			return 0, nil, err
+		}
+		if now == version {
+			return version, models.Combine(policies, names), nil
+		}
+	}
+	return 0, nil, errs.ErrUnavailable.Saying("Permissions change too fast.")
+}
+
+// names are all that a policy may call the subject by: himself, his groups, his roles in
+// the tenant and on the base.
+func (d *Decisions) names(ctx context.Context, tenant id.TenantID, subject, base string) ([]string, error) {
+	object := models.BaseObject(tenant, base)
+	head, err := d.repo.Head(ctx, tenant, []string{object}, nil, d.now())
+	if err != nil {
+		return nil, err
+	}
+	f, groups, err := d.repo.FactsAndGroups(ctx, tenant, subject, models.Chain(tenant, object, head.Places, nil))
+	if err != nil {
+		return nil, err
+	}
+	names := append(groups, subject)
+	if f.TenantRole != "" {
+		names = append(names, models.RoleSubject(f.TenantRole))
+	}
+	for _, g := range f.Grants {
+		if !g.Deny && (g.ExpiresAt.IsZero() || d.now().Before(g.ExpiresAt)) {
+			names = append(names, models.RoleSubject(g.Role))
+		}
+	}
+	return names, nil
+}
