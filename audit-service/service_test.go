@@ -9,6 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -510,6 +513,64 @@ func TestExport_VerifiesWithThePublicKeyAlone(t *testing.T) {
 	}
 }
 
+func TestAuditVerify_JudgesAnExportAndAnEarlierHead(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.send(w.update("rec1", `"first"`, `2`))
+	w.size(1)
+	head, err := rpc.Call(t.Context(), w.admin(), auditapi.GetHead, struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := rpc.Call(t.Context(), w.Client(auth.Principal{}), auditapi.ListKeys, struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.send(w.update("rec2", `1`, `2`))
+	w.size(2)
+	dir := t.TempDir()
+	write := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	render := func(v any) []byte {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	text := w.export("")
+	good, bad := write("good", []byte(text)), write("bad", []byte(strings.Replace(text, "first", "other", 1)))
+	command := filepath.Join(dir, "audit-verify")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", command, "./cmd/audit-verify").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	run := func(export string, head auditapi.Head) int {
+		cmd := exec.CommandContext(t.Context(), command, "-keys", write("keys", render(keys)), "-head", write("head", render(head)), export)
+		out, err := cmd.CombinedOutput()
+		t.Logf("%v\n%s", err, out)
+		return cmd.ProcessState.ExitCode()
+	}
+	if code := run(good, head); code != 0 {
+		t.Errorf("a good export: status %d", code)
+	}
+	if code := run(bad, head); code != 1 {
+		t.Errorf("a changed export: status %d", code)
+	}
+	other := head
+	other.Root = bytes.Repeat([]byte{1}, 32)
+	if code := run(good, other); code != 1 {
+		t.Errorf("a head of another log: status %d", code)
+	}
+	if code := run(filepath.Join(dir, "absent"), head); code != 2 {
+		t.Errorf("no export: status %d", code)
+	}
+}
+
 func TestErased_UsersDataIsGoneAndTheChainHolds(t *testing.T) {
 	t.Parallel()
 	w := start(t)
@@ -703,7 +764,7 @@ func TestForward_HTTPAtLeastOnceAcrossFailuresAndRestarts(t *testing.T) {
 func TestForward_SyslogInOctetCountedFrames(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed with the test
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
