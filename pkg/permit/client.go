@@ -91,8 +91,10 @@ func NewFrom(ask Ask, now func() time.Time) *Client {
 	}
 }
 
-// Run hears what permission-service announces until ctx ends.
+// Run hears what permission-service announces until ctx ends, which is the client's end.
 func (c *Client) Run(ctx context.Context, rdb redis.UniversalClient) error {
+	defer c.answers.StopAllGoroutines()
+	defer c.floors.StopAllGoroutines()
 	events.Tail(ctx, rdb, permissionapi.PermissionsChanged.Stream, func() { c.epoch.Add(1) }, func(e events.Event) {
 		if e.Type == permissionapi.PermissionsChanged.Name {
 			c.raise(e.TenantID, e.Version)
