@@ -356,6 +356,7 @@ func (d *Decisions) settleSoon(ctx context.Context, tenant id.TenantID) {
 // Run writes what was left stale, takes away what has ended and forgets old changes, until
 // ctx ends.
 func (d *Decisions) Run(ctx context.Context) error {
+	defer d.cache.StopAllGoroutines()
 	settle, sweep, forget := time.NewTicker(settleEvery), time.NewTicker(sweepEvery), time.NewTicker(forgetEvery)
 	defer settle.Stop()
 	defer sweep.Stop()

@@ -1,6 +1,7 @@
 package services
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -33,4 +34,12 @@ func newDecisions(t testing.TB, now func() time.Time) (*Decisions, store) {
 		t.Fatal(err)
 	}
 	return d, store{repo, pool}
+}
+
+// report adds the median and the 99th percentile to what a benchmark says.
+func report(b *testing.B, took []time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
