@@ -293,6 +293,24 @@ func TestPolicies_AddUpForTheOnesTheyName(t *testing.T) {
 		r.Rows = bad
 		refused(t, ada.Client, permissionapi.CreatePolicy, r, permissionapi.ErrBadRule)
 	}
+	// What nobody has told of him yet, his token does.
+	guests := rule
+	guests.Subjects, guests.Hidden = []string{"role:guest"}, []string{"fldG"}
+	unheard := call(t, ada.Client, permissionapi.CreatePolicy, guests).Body
+	guest := call(t, f.peer, permissionapi.FetchPolicy, permissionapi.PolicyQuery{
+		TenantID: tenant.String(), Subject: "user:" + id.New[id.User]().String(), BaseID: "app1", Role: "guest",
+	})
+	if len(guest.Tables) != 1 || !slices.Equal(guest.Tables[0].Hidden, []string{"fldG"}) {
+		t.Errorf("a guest nobody has told of: %+v", guest)
+	}
+	call(t, ada.Client, permissionapi.DeletePolicy, permissionapi.RuleRef{ID: unheard.ID})
+	// Tables with grants of their own are named, of this base alone.
+	for _, object := range []string{"table:" + tenant.String() + "/app1/tbl7", "table:" + tenant.String() + "/app11/tbl8", "base:" + tenant.String() + "/app1"} {
+		call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: object, Role: "viewer"})
+	}
+	if got := fetch(ada.subject); !slices.Equal(got.Granted, []string{"tbl7"}) {
+		t.Errorf("tables with grants: %q", got.Granted)
+	}
 	rule.Hidden = []string{"fldZ"}
 	call(t, ada.Client, permissionapi.UpdatePolicy, permissionapi.RuleUpdate{ID: made.ID, Body: rule})
 	if now := fetch(bob.subject); now.Version == got.Version || !slices.Equal(now.Tables[0].Hidden, []string{"fldB", "fldZ"}) {

@@ -10,7 +10,7 @@ import (
 
 // Permit decides what callers may do: by permission-service, or by the role of the token
 // in a fleet without it (PERMISSIONS).
-func (a *App) Permit(ctx context.Context) (permit.Checker, error) {
+func (a *App) Permit(ctx context.Context) (permit.Authority, error) {
 	if a.Base.Permissions == config.PermissionsByRole {
 		return permit.ByRole{}, nil
 	}

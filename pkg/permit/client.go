@@ -37,20 +37,27 @@ const (
 // Ask asks permission-service.
 type Ask func(ctx context.Context, in permissionapi.CheckRequest) (permissionapi.CheckAnswer, error)
 
+// Calls are the ways to permission-service. What is nil is away.
+type Calls struct {
+	Check  Ask
+	Policy func(ctx context.Context, in permissionapi.PolicyQuery) (permissionapi.Policy, error)
+	Write  func(ctx context.Context, in permissionapi.WriteRequest) (permissionapi.WriteAnswer, error)
+}
+
 // Client asks permission-service and remembers its answers, yes and no alike, for up to
 // Staleness, and not beyond the end of a grant. An answer is used only as long as
 // no later change of its tenant has been heard of (Run, Saw). It fails closed.
 type Client struct {
-	ask     Ask
-	write   func(ctx context.Context, in permissionapi.WriteRequest) (permissionapi.WriteAnswer, error)
+	calls   Calls
 	now     func() time.Time
 	answers *otter.Cache[question, decision]
+	rulings *otter.Cache[matter, ruling]
 	floors  *otter.Cache[id.TenantID, int64] // no answer of a version below is used
 	epoch   atomic.Int64                     // rises when changes may have been missed
 	flights singleflight.Group
 }
 
-var _ Checker = (*Client)(nil)
+var _ Authority = (*Client)(nil)
 
 // question is all that an answer depends on. The whole of it is compared.
 type question struct {
@@ -68,19 +75,26 @@ type decision struct {
 
 // New returns a client of permission-service by c.
 func New(c *rpc.Client) *Client {
-	p := NewFrom(func(ctx context.Context, in permissionapi.CheckRequest) (permissionapi.CheckAnswer, error) {
-		return rpc.Call(ctx, c, permissionapi.Check, in)
+	return NewOver(Calls{
+		Check: func(ctx context.Context, in permissionapi.CheckRequest) (permissionapi.CheckAnswer, error) {
+			return rpc.Call(ctx, c, permissionapi.Check, in)
+		},
+		Policy: func(ctx context.Context, in permissionapi.PolicyQuery) (permissionapi.Policy, error) {
+			return rpc.Call(ctx, c, permissionapi.FetchPolicy, in)
+		},
+		Write: func(ctx context.Context, in permissionapi.WriteRequest) (permissionapi.WriteAnswer, error) {
+			return rpc.Call(ctx, c, permissionapi.Write, in)
+		},
 	}, time.Now)
-	p.write = func(ctx context.Context, in permissionapi.WriteRequest) (permissionapi.WriteAnswer, error) {
-		return rpc.Call(ctx, c, permissionapi.Write, in)
-	}
-	return p
 }
 
 // NewFrom is New for another way to ask and another clock.
-func NewFrom(ask Ask, now func() time.Time) *Client {
+func NewFrom(ask Ask, now func() time.Time) *Client { return NewOver(Calls{Check: ask}, now) }
+
+// NewOver is New for other ways to permission-service and another clock.
+func NewOver(calls Calls, now func() time.Time) *Client {
 	return &Client{
-		ask: ask, now: now,
+		calls: calls, now: now, rulings: newRulings(),
 		answers: otter.Must(&otter.Options[question, decision]{
 			MaximumSize: cacheSize, ExpiryCalculator: otter.ExpiryWriting[question, decision](Staleness),
 		}),
@@ -94,6 +108,7 @@ func NewFrom(ask Ask, now func() time.Time) *Client {
 // Run hears what permission-service announces until ctx ends, which is the client's end.
 func (c *Client) Run(ctx context.Context, rdb redis.UniversalClient) error {
 	defer c.answers.StopAllGoroutines()
+	defer c.rulings.StopAllGoroutines()
 	defer c.floors.StopAllGoroutines()
 	events.Tail(ctx, rdb, permissionapi.PermissionsChanged.Stream, func() { c.epoch.Add(1) }, func(e events.Event) {
 		if e.Type == permissionapi.PermissionsChanged.Name {
@@ -112,10 +127,10 @@ func (c *Client) Saw(tenant id.TenantID, token string) {
 
 // Write grants, revokes and places, and makes every answer from now on see it.
 func (c *Client) Write(ctx context.Context, in permissionapi.WriteRequest) (permissionapi.WriteAnswer, error) {
-	if c.write == nil {
+	if c.calls.Write == nil {
 		return permissionapi.WriteAnswer{}, errs.ErrUnavailable
 	}
-	out, err := c.write(ctx, in)
+	out, err := c.calls.Write(ctx, in)
 	if err != nil {
 		return out, err
 	}
@@ -268,7 +283,7 @@ func (c *Client) fetch(ctx context.Context, tenant id.TenantID, list []question)
 		if floor > 0 {
 			in.AtLeast = strconv.FormatInt(floor, 36)
 		}
-		a, err := c.ask(ctx, in)
+		a, err := c.calls.Check(ctx, in)
 		if err != nil {
 			return nil, unavailable(err)
 		}

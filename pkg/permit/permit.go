@@ -42,7 +42,7 @@ func (o Object) Kind() string {
 }
 
 // Checker decides. There are two: Client asks permission-service, ByRole knows the
-// roles of the token alone, for a fleet without permission-service.
+// roles of the token alone, for a fleet without permission-service. Both are Authorities.
 type Checker interface {
 	// Check returns nil if the caller may do the action (of permissionapi) on the
 	// object, errs.ErrForbidden if he may see but not do it, errs.ErrNotFound if he may

@@ -12,7 +12,7 @@ import (
 // owners, admins and members of a tenant may do everything in it, guests nothing.
 type ByRole struct{}
 
-var _ Checker = ByRole{}
+var _ Authority = ByRole{}
 
 // Check implements Checker.
 func (ByRole) Check(_ context.Context, who auth.Principal, _ string, object Object) error {

@@ -49,9 +49,9 @@ func (h internals) policy(ctx context.Context, _ auth.Principal, in permissionap
 	if err != nil {
 		return permissionapi.Policy{}, err
 	}
-	version, tables, err := h.decisions.Policy(ctx, tenant, in.Subject, in.BaseID)
+	p, err := h.decisions.Policy(ctx, tenant, in.Subject, in.Role, in.BaseID)
 	if err != nil {
 		return permissionapi.Policy{}, err
 	}
-	return permissionapi.Policy{Version: repository.Token(version), Tables: tablesOf(tables)}, nil
+	return permissionapi.Policy{Version: repository.Token(p.Version), Tables: tablesOf(p.Tables), Granted: notNil(p.Granted)}, nil
 }

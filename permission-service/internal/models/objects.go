@@ -45,6 +45,11 @@ func WorkspaceObject(workspace string) string { return Workspace + ":" + workspa
 // BaseObject is a base as an object.
 func BaseObject(t id.TenantID, base string) string { return Base + ":" + t.String() + "/" + base }
 
+// TablesPrefix begins the names of the base's tables.
+func TablesPrefix(t id.TenantID, base string) string {
+	return Table + ":" + t.String() + "/" + base + "/"
+}
+
 // UserSubject is a user as a subject.
 func UserSubject(user string) string { return User + ":" + user }
 

@@ -178,8 +178,8 @@ func (r *Repository) standing(ctx context.Context, tenant id.TenantID, subject s
 }
 
 // FactsAndGroups is Facts with the groups that the subject is in.
-func (r *Repository) FactsAndGroups(ctx context.Context, tenant id.TenantID, subject string, chain []string) (models.Facts, []string, error) {
-	f, err := r.Facts(ctx, tenant, subject, chain, "")
+func (r *Repository) FactsAndGroups(ctx context.Context, tenant id.TenantID, subject string, chain []string, fallback string) (models.Facts, []string, error) {
+	f, err := r.Facts(ctx, tenant, subject, chain, fallback)
 	if err != nil {
 		return f, nil, err
 	}

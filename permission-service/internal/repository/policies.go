@@ -104,3 +104,18 @@ func (r *Repository) policies(ctx context.Context, tenant id.TenantID, where str
 	}
 	return list, nil
 }
+
+// GrantedTables are the ids of the base's tables on which anybody has a grant or a denial.
+func (r *Repository) GrantedTables(ctx context.Context, tenant id.TenantID, base string) ([]string, error) {
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
+		SELECT DISTINCT substr(object, length($2) + 1) FROM grants
+		WHERE tenant_id = $1 AND starts_with(object, $2) ORDER BY 1`, tenant, models.TablesPrefix(tenant, base))
+	if err != nil {
+		return nil, fmt.Errorf("read granted tables: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read granted tables: %w", err)
+	}
+	return list, nil
+}

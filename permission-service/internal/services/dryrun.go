@@ -45,7 +45,7 @@ func (d *Decisions) DryRun(ctx context.Context, r Request, p Proposal) ([]Outcom
 		}
 		out := []Outcome{}
 		for _, q := range r.Questions {
-			f, groups, err := d.repo.FactsAndGroups(ctx, r.Tenant, q.Subject, models.Chain(r.Tenant, q.Object, head.Places, q.Parents))
+			f, groups, err := d.repo.FactsAndGroups(ctx, r.Tenant, q.Subject, models.Chain(r.Tenant, q.Object, head.Places, q.Parents), q.Role)
 			if err != nil {
 				return nil, err
 			}

@@ -210,44 +210,56 @@ func sorted(list []string) []string {
 	return slices.Compact(out)
 }
 
-// Policy is what the policies come to for one subject in one base, with the version of
-// the tenant that shows it.
-func (d *Decisions) Policy(ctx context.Context, tenant id.TenantID, subject, base string) (int64, []models.TablePolicy, error) {
+// BasePolicy is what the policies come to for one subject in one base, which of its
+// tables have grants of their own, and the version of the tenant that shows it.
+type BasePolicy struct {
+	Version int64
+	Tables  []models.TablePolicy
+	Granted []string
+}
+
+// Policy returns the subject's policy in the base. role is the subject's in the tenant, if
+// the subject is not known.
+func (d *Decisions) Policy(ctx context.Context, tenant id.TenantID, subject, role, base string) (BasePolicy, error) {
 	for range tries {
 		version, err := d.repo.Version(ctx, tenant)
 		if err != nil {
-			return 0, nil, err
+			return BasePolicy{}, err
 		}
 		policies, err := d.repo.Policies(ctx, tenant, base, models.PolicyID{}, 0)
 		if err != nil {
-			return 0, nil, err
+			return BasePolicy{}, err
 		}
 		var names []string
 		if len(policies) > 0 {
-			if names, err = d.names(ctx, tenant, subject, base); err != nil {
-				return 0, nil, err
+			if names, err = d.names(ctx, tenant, subject, role, base); err != nil {
+				return BasePolicy{}, err
 			}
+		}
+		granted, err := d.repo.GrantedTables(ctx, tenant, base)
+		if err != nil {
+			return BasePolicy{}, err
 		}
 		now, err := d.repo.Version(ctx, tenant)
 		if err != nil {
-			return 0, nil, err
+			return BasePolicy{}, err
 		}
 		if now == version {
-			return version, models.Combine(policies, names), nil
+			return BasePolicy{version, models.Combine(policies, names), granted}, nil
 		}
 	}
-	return 0, nil, errs.ErrUnavailable.Saying("Permissions change too fast.")
+	return BasePolicy{}, errs.ErrUnavailable.Saying("Permissions change too fast.")
 }
 
 // names are all that a policy may call the subject by: himself, his groups, his roles in
 // the tenant and on the base.
-func (d *Decisions) names(ctx context.Context, tenant id.TenantID, subject, base string) ([]string, error) {
+func (d *Decisions) names(ctx context.Context, tenant id.TenantID, subject, role, base string) ([]string, error) {
 	object := models.BaseObject(tenant, base)
 	head, err := d.repo.Head(ctx, tenant, []string{object}, nil, d.now())
 	if err != nil {
 		return nil, err
 	}
-	f, groups, err := d.repo.FactsAndGroups(ctx, tenant, subject, models.Chain(tenant, object, head.Places, nil))
+	f, groups, err := d.repo.FactsAndGroups(ctx, tenant, subject, models.Chain(tenant, object, head.Places, nil), role)
 	if err != nil {
 		return nil, err
 	}

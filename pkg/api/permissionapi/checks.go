@@ -124,6 +124,8 @@ type PolicyQuery struct {
 	TenantID string `query:"tenant_id" format:"uuid" required:"true"`
 	Subject  string `query:"subject" required:"true"`
 	BaseID   string `query:"base_id" required:"true"`
+	// Role is as in Question: it counts until permission-service has heard of the member.
+	Role string `query:"role" enum:"owner,admin,member,guest,"`
 }
 
 // Policy is what a subject may see and write of a base's tables beyond its role: rules
@@ -132,6 +134,9 @@ type PolicyQuery struct {
 type Policy struct {
 	Version string        `json:"version"`
 	Tables  []TablePolicy `json:"tables" nullable:"false"` // that have any
+	// Granted are the tables of the base on which anybody has a grant or a denial of its
+	// own. What is allowed on any other table of it is what is allowed on the base.
+	Granted []string `json:"granted" nullable:"false"`
 }
 
 // TablePolicy holds for one table.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/localinfra"
@@ -146,6 +147,9 @@ func (v variables) shared() map[string]string {
 	}
 	for name, url := range v.urls {
 		vars[config.Prefix(name)+"URL"] = url
+	}
+	if v.urls[permissionapi.Service.Name] == "" { // nobody to ask
+		vars["PERMISSIONS"] = config.PermissionsByRole
 	}
 	maps.DeleteFunc(vars, func(key, value string) bool { return value == "" || v.given(key) })
 	return vars
