@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -94,6 +95,11 @@ func (s scoped) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 }
 
 func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if len(args) > 0 {
+		if _, given := args[0].(pgx.QueryExecMode); given {
+			return s.queryInMode(ctx, sql, args)
+		}
+	}
 	b := &pgx.Batch{}
 	b.Queue(sql, args...)
 	results := s.SendBatch(ctx, b)
@@ -102,7 +108,30 @@ func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		_ = results.Close() // tells the same error again
 		return rows, err
 	}
-	return &scopedRows{rows, results, nil}, nil
+	return &scopedRows{rows, results.Close, nil}, nil
+}
+
+// queryInMode is Query for a statement with a mode of its own, which those of a batch
+// cannot have.
+func (s scoped) queryInMode(ctx context.Context, sql string, args []any) (pgx.Rows, error) {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	end := func() error { return tx.Rollback(context.WithoutCancel(ctx)) }
+	if _, err := tx.Exec(ctx, enter, s.scope); err != nil {
+		return nil, errors.Join(fmt.Errorf("enter tenant: %w", err), end())
+	}
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return &scopedRows{rows, func() error {
+		if err := tx.Commit(ctx); !errors.Is(err, pgx.ErrTxClosed) {
+			return err
+		}
+		return nil
+	}, nil}, nil
 }
 
 func (s scoped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
@@ -113,8 +142,8 @@ func (s scoped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 // scopedRows gives the connection back when they end.
 type scopedRows struct {
 	pgx.Rows
-	results pgx.BatchResults
-	err     error
+	end func() error // may be called again
+	err error
 }
 
 func (r *scopedRows) Next() bool {
@@ -127,7 +156,7 @@ func (r *scopedRows) Next() bool {
 
 func (r *scopedRows) Close() {
 	r.Rows.Close()
-	if err := r.results.Close(); r.err == nil {
+	if err := r.end(); r.err == nil {
 		r.err = err
 	}
 }

@@ -110,12 +110,18 @@ func TestForTenant_GivesConnectionsBackWhateverHappens(t *testing.T) {
 	if _, err := q.Query(t.Context(), `SELECT $1::int`, "x"); err == nil {
 		t.Error("a bad argument has no error")
 	}
-	rows, err := q.Query(t.Context(), `SELECT generate_series(1, 100000)`)
-	if err != nil {
-		t.Fatal(err)
+	for _, mode := range [][]any{nil, {pgx.QueryExecModeDescribeExec}} {
+		rows, err := q.Query(t.Context(), `SELECT generate_series(1, 100000)`, mode...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows.Next()
+		rows.Close() // before the end
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			t.Error(err)
+		}
 	}
-	rows.Next()
-	rows.Close() // before the end
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := q.Exec(ended, `SELECT 1`); !errors.Is(err, context.Canceled) {
@@ -128,6 +134,28 @@ func TestForTenant_GivesConnectionsBackWhateverHappens(t *testing.T) {
 	var n int
 	if err := errors.Join(results.QueryRow().Scan(&text), results.QueryRow().Scan(&n), results.Close()); err != nil || n != 1 {
 		t.Errorf("batch: %q %d %v", text, n, err)
+	}
+	if n := pool.Stat().AcquiredConns(); n != 0 {
+		t.Errorf("%d connections were not given back", n)
+	}
+}
+
+func TestForTenant_StatementsMayHaveAModeOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	pool, anna, bert := twoTenants(t)
+	for tenant, want := range map[id.TenantID]string{anna: "anna's", bert: "bert's"} {
+		var text string
+		if err := postgres.ForTenant(pool, tenant).QueryRow(t.Context(), `SELECT text FROM notes WHERE text <> $1`, pgx.QueryExecModeDescribeExec, "x").Scan(&text); err != nil || text != want {
+			t.Errorf("%q, %v", text, err)
+		}
+	}
+	var text string
+	q := postgres.ForTenant(pool, anna)
+	if err := q.QueryRow(t.Context(), `SELECT nonsense`, pgx.QueryExecModeDescribeExec).Scan(&text); err == nil {
+		t.Error("a broken statement has no error")
+	}
+	if err := q.QueryRow(t.Context(), `SELECT 1/count(*)::int*0 + 1/(count(*)::int - 1) FROM notes`, pgx.QueryExecModeDescribeExec).Scan(&text); err == nil {
+		t.Error("a division by zero has no error")
 	}
 	if n := pool.Stat().AcquiredConns(); n != 0 {
 		t.Errorf("%d connections were not given back", n)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/emulator"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // get asks for the path with headers, given in pairs.
@@ -127,7 +128,7 @@ func TestCache_ADeletedConnectionAndAnOldTokenAnswerNoMore(t *testing.T) {
 	anna.get(t, one)
 	before := e.Stats().Requests
 	// Another replica deletes it: here it is used for another second.
-	if _, err := f.pool.Exec(t.Context(), `DELETE FROM connections WHERE id = $1`, made.ID); err != nil {
+	if _, err := postgres.ForEveryTenant(f.pool).Exec(t.Context(), `DELETE FROM connections WHERE id = $1`, made.ID); err != nil {
 		t.Fatal(err)
 	}
 	if r := anna.get(t, one); r.header.Get("X-Cache") != "HIT" {

@@ -18,6 +18,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func draft(url, token string) airtableapi.ConnectionCreate {
@@ -97,7 +98,7 @@ func TestConnections_TheTokenIsSealedAndNeverShown(t *testing.T) {
 		t.Error("the token is shown")
 	}
 	var sealed []byte
-	if err := f.pool.QueryRow(t.Context(), `SELECT token FROM connections`).Scan(&sealed); err != nil {
+	if err := postgres.ForEveryTenant(f.pool).QueryRow(t.Context(), `SELECT token FROM connections`).Scan(&sealed); err != nil {
 		t.Fatal(err)
 	}
 	if len(sealed) <= len(accountToken) || strings.Contains(string(sealed), accountToken) {
@@ -119,7 +120,7 @@ func TestConnections_ASealedTokenOpensNowhereElse(t *testing.T) {
 	anna, boris := f.owner(t), f.owner(t)
 	connect(t, anna, far.URL, accountToken)
 	connect(t, boris, far.URL, accountToken)
-	_, err := f.pool.Exec(t.Context(), `
+	_, err := postgres.ForEveryTenant(f.pool).Exec(t.Context(), `
 		UPDATE connections SET token = (SELECT token FROM connections WHERE tenant_id = $1) WHERE tenant_id = $2`, anna.tenant, boris.tenant)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +167,7 @@ func TestConnections_AnAddressThatIsNoLongerAllowedIsNotCalled(t *testing.T) {
 	f := newFleet(t, far.URL)
 	anna := f.owner(t)
 	connect(t, anna, far.URL, accountToken)
-	if _, err := f.pool.Exec(t.Context(), `UPDATE connections SET api_url = 'http://169.254.169.254'`); err != nil {
+	if _, err := postgres.ForEveryTenant(f.pool).Exec(t.Context(), `UPDATE connections SET api_url = 'http://169.254.169.254'`); err != nil {
 		t.Fatal(err)
 	}
 	if r := anna.v0(t, "GET", "/v0/appFar/T", ""); r.status != http.StatusServiceUnavailable {
@@ -383,7 +384,7 @@ func TestConnections_HaveALimit(t *testing.T) {
 	f := newFleet(t, far.URL)
 	anna := f.owner(t)
 	connect(t, anna, far.URL, accountToken)
-	_, err := f.pool.Exec(t.Context(), `
+	_, err := postgres.ForEveryTenant(f.pool).Exec(t.Context(), `
 		INSERT INTO connections (tenant_id, id, name, kind, api_url, token, status, created_at, updated_at)
 		SELECT tenant_id, gen_random_uuid(), name, kind, api_url, token, status, created_at, updated_at
 		FROM connections, generate_series(1, 99) WHERE tenant_id = $1`, anna.tenant)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func TestDemo_IsLoadedOnceWhoeverAsks(t *testing.T) {
@@ -38,7 +39,7 @@ func TestDemo_IsLoadedOnceWhoeverAsks(t *testing.T) {
 		t.Errorf("again: %+v", again)
 	}
 	got := map[string]int{}
-	rows, err := f.pool.Query(t.Context(), `SELECT t.name, count(r.id) FROM tables t LEFT JOIN records r USING (tenant_id) WHERE r.table_id = t.id AND tenant_id = $1 GROUP BY 1`, anna.tenant)
+	rows, err := postgres.ForEveryTenant(f.pool).Query(t.Context(), `SELECT t.name, count(r.id) FROM tables t LEFT JOIN records r USING (tenant_id) WHERE r.table_id = t.id AND tenant_id = $1 GROUP BY 1`, anna.tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,13 +68,13 @@ func TestDemo_CompletesAnInterruptedLoadAndLinksBothWays(t *testing.T) {
 		`DELETE FROM links l USING records r, tables t WHERE t.name = 'Cities' AND r.table_id = t.id AND r.number > 1000 AND l.target_id = r.id`,
 		`DELETE FROM records r USING tables t WHERE t.name = 'Cities' AND r.table_id = t.id AND r.number > 1000`,
 	} {
-		if _, err := f.pool.Exec(t.Context(), sql); err != nil {
+		if _, err := postgres.ForEveryTenant(f.pool).Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}
 	second := must(t, anna, airtableapi.LoadDemo, struct{}{})
 	var n int
-	if err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM records r JOIN tables t ON t.id = r.table_id WHERE t.name = 'Cities'`).Scan(&n); err != nil {
+	if err := postgres.ForEveryTenant(f.pool).QueryRow(t.Context(), `SELECT count(*) FROM records r JOIN tables t ON t.id = r.table_id WHERE t.name = 'Cities'`).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	if n != second.Tables["Cities"] || second.Created {

@@ -17,6 +17,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func changesOf(base, table, rec, field string, limit int) airtableapi.HistoryQuery {
@@ -118,7 +119,7 @@ func TestHistory_TheJobForgetsWhatIsTooOld(t *testing.T) {
 	anna := f.owner(t)
 	base := anna.shop(t)
 	made := must(t, anna, airtableapi.CreateRecord, airtableapi.RecordCreate{TablePath: at(base, "Customers"), Body: airtableapi.RecordDraft{Fields: map[string]any{"Name": "x"}}}).Body
-	if _, err := f.pool.Exec(t.Context(), `UPDATE record_history SET at = at - interval '731 days'`); err != nil {
+	if _, err := postgres.ForEveryTenant(f.pool).Exec(t.Context(), `UPDATE record_history SET at = at - interval '731 days'`); err != nil {
 		t.Fatal(err)
 	}
 	must(t, anna, airtableapi.UpdateRecord, airtableapi.RecordUpdate{RecordPath: record(base, "Customers", made.ID), Body: airtableapi.RecordDraft{Fields: map[string]any{"Name": "y"}}})

@@ -186,7 +186,7 @@ func TestDirectory_EventsInAnyOrderGiveTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		var n int
-		if err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM people p WHERE user_id = $1 AND p::text ILIKE '%secret%'`, h.user).Scan(&n); err != nil || n != 0 {
+		if err := postgres.ForEveryTenant(f.pool).QueryRow(t.Context(), `SELECT count(*) FROM people p WHERE user_id = $1 AND p::text ILIKE '%secret%'`, h.user).Scan(&n); err != nil || n != 0 {
 			t.Fatalf("%d entries still know who it was, %v", n, err)
 		}
 		if got := f.known(t, h.tenant, h.user); got.Name != "" || got.Email != "" {
@@ -377,7 +377,7 @@ func TestDirectory_RemembersWhomItHasMet(t *testing.T) {
 		f.people.Meet(t.Context(), who)
 	}
 	var n int
-	if err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM people WHERE user_id = $1`, anna.user).Scan(&n); err != nil || n != 1 {
+	if err := postgres.ForEveryTenant(f.pool).QueryRow(t.Context(), `SELECT count(*) FROM people WHERE user_id = $1`, anna.user).Scan(&n); err != nil || n != 1 {
 		t.Errorf("%d entries, %v", n, err)
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
@@ -386,7 +386,7 @@ func TestDirectory_RemembersWhomItHasMet(t *testing.T) {
 	who = auth.Principal{TenantID: other.tenant, UserID: other.user}
 	f.people.Meet(cancelled, who) // fails, and is no reason to refuse him
 	f.people.Meet(t.Context(), who)
-	if err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM people WHERE user_id = $1`, other.user).Scan(&n); err != nil || n != 1 {
+	if err := postgres.ForEveryTenant(f.pool).QueryRow(t.Context(), `SELECT count(*) FROM people WHERE user_id = $1`, other.user).Scan(&n); err != nil || n != 1 {
 		t.Errorf("after a failure: %d entries, %v", n, err)
 	}
 }

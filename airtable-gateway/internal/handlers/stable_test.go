@@ -27,6 +27,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // farFiles is an Airtable with attachments, a table "Docs" in the base appFiles, and
@@ -131,7 +132,7 @@ func (f *fleet) copyAll(t *testing.T) {
 	filestest.Queue(t, f.pool, workers)
 	await.True(t, "all files to be copied", func() bool {
 		var left int
-		err := f.pool.QueryRow(t.Context(), `SELECT count(*) FROM stable_files WHERE sum IS NULL`).Scan(&left)
+		err := postgres.ForEveryTenant(f.pool).QueryRow(t.Context(), `SELECT count(*) FROM stable_files WHERE sum IS NULL`).Scan(&left)
 		return err == nil && left == 0
 	})
 }

@@ -28,7 +28,7 @@ func scanComment(row pgx.CollectableRow) (models.Comment, error) {
 // Comments returns up to limit comments of a record, the newest first, from below
 // the number before on; 0 is no bound.
 func (r Reader) Comments(ctx context.Context, tenant id.TenantID, table models.TableID, record models.RecordID, before int64, limit int) ([]models.Comment, error) {
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT `+commentColumns+` FROM comments c
 		WHERE c.tenant_id = $1 AND c.table_id = $2 AND c.record_id = $3 AND ($4 = 0 OR c.number < $4)
 		ORDER BY c.number DESC LIMIT $5`, tenant, table, record, before, limit)
@@ -44,7 +44,7 @@ func (r Reader) Comments(ctx context.Context, tenant id.TenantID, table models.T
 
 // CountComments returns how many comments the records have that have any.
 func (r Reader) CountComments(ctx context.Context, tenant id.TenantID, table models.TableID, records []models.RecordID) (map[models.RecordID]int, error) {
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT record_id, count(*) FROM comments
 		WHERE tenant_id = $1 AND table_id = $2 AND record_id = ANY($3) GROUP BY record_id`, tenant, table, records)
 	if err != nil {

@@ -56,7 +56,7 @@ func asConnection(row pgx.CollectableRow) (models.Connection, error) { return sc
 // CreateConnection stores c with its events. It returns ErrLocalExists for a
 // second local connection, and ErrTooManyConnections.
 func (r *Connections) CreateConnection(ctx context.Context, c models.Connection, announced ...events.Event) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, c.Tenant, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO connections (tenant_id, id, name, kind, api_url, token, status, version, checked_at,
 				created_at, updated_at, freshness, stable_attachments, before_images, watch_changes)
@@ -80,13 +80,13 @@ func (r *Connections) CreateConnection(ctx context.Context, c models.Connection,
 
 // Connection returns errs.ErrNotFound if the tenant has no such connection.
 func (r *Connections) Connection(ctx context.Context, tenant id.TenantID, key models.ConnectionID) (models.Connection, error) {
-	return one(ctx, r.pool, `
+	return one(ctx, postgres.ForTenant(r.pool, tenant), `
 		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2`, tenant, key)
 }
 
 // LocalConnection returns errs.ErrNotFound if the tenant has none.
 func (r *Connections) LocalConnection(ctx context.Context, tenant id.TenantID) (models.Connection, error) {
-	return one(ctx, r.pool, `
+	return one(ctx, postgres.ForTenant(r.pool, tenant), `
 		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND kind = 'local'`, tenant)
 }
 
@@ -105,7 +105,7 @@ func one(ctx context.Context, q postgres.Querier, sql string, args ...any) (mode
 // Connections lists at most limit connections of the tenant, the oldest first,
 // that were made after the given one (zero: from the first).
 func (r *Connections) Connections(ctx context.Context, tenant id.TenantID, after models.ConnectionID, limit int) ([]models.Connection, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT `+connectionColumns+` FROM connections c
 		WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id > $2)
 		ORDER BY id LIMIT $3`, tenant, after, limit)
@@ -127,7 +127,7 @@ func (r *Connections) UpdateConnection(ctx context.Context, tenant id.TenantID, 
 	change func(*models.Connection) ([]events.Event, error),
 ) (models.Connection, error) {
 	var c models.Connection
-	err := postgres.InTx(ctx, r.pool, func(tx pgx.Tx) (err error) {
+	err := postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) (err error) {
 		if c, err = lock(ctx, tx, tenant, key, ifVersion); err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (r *Connections) UpdateConnection(ctx context.Context, tenant id.TenantID, 
 func (r *Connections) DeleteConnection(ctx context.Context, tenant id.TenantID, key models.ConnectionID, ifVersion int64,
 	leave func(pgx.Tx, models.Connection) ([]events.Event, error),
 ) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error {
 		c, err := lock(ctx, tx, tenant, key, ifVersion)
 		if err != nil {
 			return err
@@ -184,7 +184,7 @@ func lock(ctx context.Context, tx pgx.Tx, tenant id.TenantID, key models.Connect
 // NoteStatus records what the upstream said to the token. It is no change of the
 // connection itself: the version stays.
 func (r *Connections) NoteStatus(ctx context.Context, c models.Connection, status models.ConnectionStatus, now time.Time) error {
-	_, err := r.pool.Exec(ctx, `
+	_, err := postgres.ForTenant(r.pool, c.Tenant).Exec(ctx, `
 		UPDATE connections SET status = $4, checked_at = $5
 		WHERE tenant_id = $1 AND id = $2 AND version = $3`, c.Tenant, c.ID, c.Version, status, now)
 	if err != nil {
@@ -196,7 +196,7 @@ func (r *Connections) NoteStatus(ctx context.Context, c models.Connection, statu
 // ClaimRead reports whether the caller is to read the connection's bases now: of
 // all callers, one may in each interval.
 func (r *Connections) ClaimRead(ctx context.Context, c models.Connection, now time.Time, interval time.Duration) (bool, error) {
-	tag, err := r.pool.Exec(ctx, `
+	tag, err := postgres.ForTenant(r.pool, c.Tenant).Exec(ctx, `
 		UPDATE connections SET read_at = $3
 		WHERE tenant_id = $1 AND id = $2 AND (read_at IS NULL OR read_at <= $4)`,
 		c.Tenant, c.ID, now, now.Add(-interval))
@@ -212,7 +212,7 @@ func (r *Connections) SaveBases(ctx context.Context, c models.Connection, bases 
 	for i, b := range bases {
 		ids[i], names[i], levels[i] = b.ID, b.Name, b.PermissionLevel
 	}
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, c.Tenant, func(tx pgx.Tx) error {
 		// A connection that was deleted meanwhile remembers nothing; the lock also
 		// keeps two savings of one connection apart.
 		_, err := lock(ctx, tx, c.Tenant, c.ID, 0)
@@ -245,7 +245,7 @@ func (r *Connections) SaveBases(ctx context.Context, c models.Connection, bases 
 
 // AddBase remembers one more base of the connection.
 func (r *Connections) AddBase(ctx context.Context, c models.Connection, b models.OfferedBase) error {
-	_, err := r.pool.Exec(ctx, `
+	_, err := postgres.ForTenant(r.pool, c.Tenant).Exec(ctx, `
 		INSERT INTO connection_bases (tenant_id, connection_id, base_id, name, permission_level)
 		VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT ON CONSTRAINT connection_bases_pkey DO UPDATE
@@ -259,7 +259,7 @@ func (r *Connections) AddBase(ctx context.Context, c models.Connection, b models
 
 // Bases returns what is remembered of the connection's bases.
 func (r *Connections) Bases(ctx context.Context, c models.Connection) ([]models.OfferedBase, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, c.Tenant).Query(ctx, `
 		SELECT connection_id, base_id, name, permission_level FROM connection_bases
 		WHERE tenant_id = $1 AND connection_id = $2 ORDER BY base_id`, c.Tenant, c.ID)
 	if err != nil {
@@ -278,7 +278,7 @@ func (r *Connections) Bases(ctx context.Context, c models.Connection) ([]models.
 // and errs.ErrNotFound if none is remembered to.
 func (r *Connections) BaseConnection(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
 	b := models.OfferedBase{ID: base}
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT `+connectionColumns+`, b.name, b.permission_level
 		FROM connection_bases b JOIN connections c ON c.tenant_id = b.tenant_id AND c.id = b.connection_id
 		WHERE b.tenant_id = $1 AND b.base_id = $2 ORDER BY c.id LIMIT 1`, tenant, base)

@@ -21,6 +21,8 @@ import (
 // erased. The events of auth-service bring his address; those of user-service say
 // only that his profile is another, and Stale tells which to ask for.
 //
+// An address, a name and an erasure are written in all tenants at once.
+//
 // Events come in any order: what is older than what is known changes nothing, and an
 // erased user stays erased.
 type Directory struct {
@@ -31,7 +33,7 @@ type Directory struct {
 
 // NewDirectory returns the directory in pool's database.
 func NewDirectory(pool *pgxpool.Pool, now func() time.Time) *Directory {
-	return &Directory{Reader{pool}, pool, now}
+	return &Directory{reader(pool), pool, now}
 }
 
 // wantedAtFirst is the version of a profile that is wanted of whom only the id is
@@ -40,7 +42,7 @@ const wantedAtFirst = 1
 
 // Meet notes that the user is in the tenant.
 func (d *Directory) Meet(ctx context.Context, tenant id.TenantID, user id.UserID) error {
-	return meet(ctx, d.pool, tenant, user, wantedAtFirst)
+	return meet(ctx, postgres.ForEveryTenant(d.pool), tenant, user, wantedAtFirst)
 }
 
 // meet makes the user's entry unless there is one, or he was erased elsewhere.
@@ -98,11 +100,15 @@ func (d *Directory) UserDeleted(ctx context.Context, tx pgx.Tx, e events.Event, 
 	return erase(ctx, tx, user, d.now())
 }
 
-// enter makes the entry of the event's subject in the event's tenant.
+// enter makes the entry of the event's subject in the event's tenant. The transaction
+// is about all tenants from then on.
 func enter(ctx context.Context, tx pgx.Tx, e events.Event, userID string, wanted int64) (id.UserID, error) {
 	user, err := id.Parse[id.User](userID)
 	if err != nil {
 		return user, fmt.Errorf("user of %s: %w", e.ID, err)
+	}
+	if err := postgres.EnterEvery(ctx, tx); err != nil {
+		return user, err
 	}
 	return user, meet(ctx, tx, e.TenantID, user, wanted)
 }
@@ -143,7 +149,7 @@ func erase(ctx context.Context, q postgres.Querier, user id.UserID, at time.Time
 // them as asked: until pause is over nobody else gets them.
 func (d *Directory) Stale(ctx context.Context, pause time.Duration, limit int) ([]id.UserID, error) {
 	now := d.now()
-	rows, err := d.pool.Query(ctx, `
+	rows, err := postgres.ForEveryTenant(d.pool).Query(ctx, `
 		UPDATE people SET asked_at = $1
 		WHERE (tenant_id, user_id) IN (
 			SELECT tenant_id, user_id FROM people
@@ -164,9 +170,9 @@ func (d *Directory) Stale(ctx context.Context, pause time.Duration, limit int) (
 // address is the account's own; a profile has a copy of it.
 func (d *Directory) Learn(ctx context.Context, user id.UserID, card userapi.UserCard) error {
 	if card.Deleted {
-		return erase(ctx, d.pool, user, d.now())
+		return erase(ctx, postgres.ForEveryTenant(d.pool), user, d.now())
 	}
-	_, err := d.pool.Exec(ctx, `
+	_, err := postgres.ForEveryTenant(d.pool).Exec(ctx, `
 		UPDATE people SET
 			name = $3, profile_version = $2,
 			email = CASE WHEN account_version = 0 AND $4 <> '' THEN $4 ELSE email END

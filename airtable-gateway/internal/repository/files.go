@@ -28,7 +28,7 @@ func NewFiles(pool *pgxpool.Pool) *Files { return &Files{pool} }
 // UseBlob notes that the bytes of that sum are about to be stored or referred to.
 // For a while from at on the collector leaves them alone.
 func (r *Files) UseBlob(ctx context.Context, tenant id.TenantID, sum string, size int64, at time.Time) error {
-	_, err := r.pool.Exec(ctx, `
+	_, err := postgres.ForTenant(r.pool, tenant).Exec(ctx, `
 		INSERT INTO blobs (tenant_id, sum, size, used_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT ON CONSTRAINT blobs_pkey DO UPDATE SET used_at = greatest(blobs.used_at, excluded.used_at)`,
 		tenant, sum, size, at)
@@ -48,7 +48,7 @@ type Blob struct {
 // UnusedBlobs returns up to limit blobs that were not used since before and that
 // nothing refers to.
 func (r *Files) UnusedBlobs(ctx context.Context, before time.Time, limit int) ([]Blob, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForEveryTenant(r.pool).Query(ctx, `
 		SELECT b.tenant_id, b.sum, b.size FROM blobs b
 		WHERE b.used_at < $1
 		  AND NOT EXISTS (SELECT FROM attachments a WHERE a.tenant_id = b.tenant_id AND a.sum = b.sum)
@@ -71,7 +71,7 @@ func (r *Files) UnusedBlobs(ctx context.Context, before time.Time, limit int) ([
 // row is locked from before the bytes go until after.
 func (r *Files) ForgetBlob(ctx context.Context, b Blob, before time.Time, erase func() error) (bool, error) {
 	gone := false
-	err := postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err := postgres.InTenant(ctx, r.pool, b.Tenant, func(tx pgx.Tx) error {
 		gone = false
 		tag, err := tx.Exec(ctx, `DELETE FROM blobs WHERE tenant_id = $1 AND sum = $2 AND used_at < $3`, b.Tenant, b.Sum, before)
 		if err != nil || tag.RowsAffected() == 0 {
@@ -97,7 +97,7 @@ type Thumbnail struct{ Sum, Type string }
 // Thumbnail returns errs.ErrNotFound if it was not made yet.
 func (r *Files) Thumbnail(ctx context.Context, tenant id.TenantID, sum, variant string) (Thumbnail, error) {
 	var t Thumbnail
-	err := r.pool.QueryRow(ctx, `
+	err := postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `
 		SELECT thumb_sum, type FROM thumbnails WHERE tenant_id = $1 AND sum = $2 AND variant = $3`,
 		tenant, sum, variant).Scan(&t.Sum, &t.Type)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *Files) Thumbnail(ctx context.Context, tenant id.TenantID, sum, variant 
 
 // PutThumbnail stores that t is the picture of sum.
 func (r *Files) PutThumbnail(ctx context.Context, tenant id.TenantID, sum, variant string, t Thumbnail) error {
-	_, err := r.pool.Exec(ctx, `
+	_, err := postgres.ForTenant(r.pool, tenant).Exec(ctx, `
 		INSERT INTO thumbnails (tenant_id, sum, variant, thumb_sum, type) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT ON CONSTRAINT thumbnails_pkey DO UPDATE SET thumb_sum = excluded.thumb_sum, type = excluded.type`,
 		tenant, sum, variant, t.Sum, t.Type)
@@ -163,7 +163,7 @@ func scanCellFile(row pgx.CollectableRow) (CellFile, error) {
 // Attachment returns an attachment of the base store as one of its cells has it, or
 // errs.ErrNotFound.
 func (r *Files) Attachment(ctx context.Context, tenant id.TenantID, key models.AttachmentID) (models.Attachment, error) {
-	rows, err := r.pool.Query(ctx, `SELECT `+cellFileColumns+` FROM attachments a WHERE a.tenant_id = $1 AND a.id = $2 LIMIT 1`, tenant, key)
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `SELECT `+cellFileColumns+` FROM attachments a WHERE a.tenant_id = $1 AND a.id = $2 LIMIT 1`, tenant, key)
 	if err != nil {
 		return models.Attachment{}, fmt.Errorf("select attachment: %w", err)
 	}
@@ -180,7 +180,7 @@ func (r Reader) CellFiles(ctx context.Context, tenant id.TenantID, base models.B
 	if len(ids) == 0 {
 		return out, nil
 	}
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT `+cellFileColumns+` FROM attachments a
 		WHERE a.tenant_id = $1 AND a.id = ANY($2) AND a.base_id = $3 ORDER BY a.id, a.table_id, a.record_id, a.field_id`,
 		tenant, ids, base)
@@ -244,7 +244,7 @@ func (t *Tx) send(ctx context.Context, doing string, batch *pgx.Batch) error {
 // does.
 func (r Reader) RecordTable(ctx context.Context, tenant id.TenantID, tables []models.TableID, record models.RecordID) (models.TableID, error) {
 	var table models.TableID
-	err := r.q.QueryRow(ctx, `
+	err := r.of(tenant).QueryRow(ctx, `
 		SELECT table_id FROM records WHERE tenant_id = $1 AND table_id = ANY($2) AND id = $3 LIMIT 1`, tenant, tables, record).Scan(&table)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil

@@ -38,13 +38,14 @@ func CellsContain(object string) string {
 // query is a query of a table's records that is put together. Nothing of a client's
 // goes into its text.
 type query struct {
-	args  []any
-	where string
-	mode  []any
+	tenant id.TenantID
+	args   []any
+	where  string
+	mode   []any
 }
 
 func newQuery(tenant id.TenantID, table models.TableID, where Where) *query {
-	q := &query{args: append([]any{tenant, table}, where.Args...), where: `r.tenant_id = $1 AND r.table_id = $2`}
+	q := &query{tenant: tenant, args: append([]any{tenant, table}, where.Args...), where: `r.tenant_id = $1 AND r.table_id = $2`}
 	if where.SQL != "" {
 		q.where += ` AND ` + where.SQL
 		// There are as many texts as there are formulas: keeping a statement for each

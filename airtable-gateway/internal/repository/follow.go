@@ -37,7 +37,7 @@ func (r Reader) Follow(ctx context.Context, tenant id.TenantID, ends []Ends, mos
 			WHERE tenant_id = $1 AND field_id = $2 AND record_id = ANY($3)
 			ORDER BY record_id, position, target_id LIMIT $4`, tenant, e.Field, e.Records, limit)
 	}
-	results := r.q.SendBatch(ctx, batch)
+	results := r.of(tenant).SendBatch(ctx, batch)
 	out, err := follow(results, ends, most)
 	if closeErr := results.Close(); err == nil {
 		err = closeErr
@@ -95,7 +95,7 @@ func (r Reader) Excerpts(ctx context.Context, tenant id.TenantID, wanted []Cells
 				FROM unnest($4::text[]) AS u (field) WHERE r.cells ? u.field) AS c
 			WHERE r.tenant_id = $1 AND r.table_id = $2 AND r.id = ANY($3)`, tenant, w.Table, w.Records, w.Fields)
 	}
-	results := r.q.SendBatch(ctx, batch)
+	results := r.of(tenant).SendBatch(ctx, batch)
 	out, err := excerpts(results, len(wanted), most)
 	if closeErr := results.Close(); err == nil {
 		err = closeErr

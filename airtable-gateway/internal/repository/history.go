@@ -10,6 +10,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // Revision is what one write did to one record. Cells are in the API's form, by field
@@ -70,7 +71,7 @@ func cellsColumn(cells map[string]json.RawMessage) *string {
 // than the one with the sequence number before; 0: from the newest on. With a field,
 // only those that changed it.
 func (r Reader) History(ctx context.Context, tenant id.TenantID, table models.TableID, record models.RecordID, field models.FieldID, before int64, limit int) ([]Revision, error) {
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT seq, kind, version, at, by, old_cells, new_cells FROM record_history
 		WHERE tenant_id = $1 AND table_id = $2 AND record_id = $3 AND ($5 = 0 OR seq < $5)
 		  AND ($4 = '' OR old_cells ? $4 OR new_cells ? $4)
@@ -95,7 +96,7 @@ func (r Reader) History(ctx context.Context, tenant id.TenantID, table models.Ta
 
 // Known reports whether the table has the record, or the history knows that it had.
 func (r Reader) Known(ctx context.Context, tenant id.TenantID, table models.TableID, record models.RecordID) (known bool, err error) {
-	err = r.q.QueryRow(ctx, `
+	err = r.of(tenant).QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM records WHERE tenant_id = $1 AND table_id = $2 AND id = $3)
 		    OR EXISTS (SELECT FROM record_history WHERE tenant_id = $1 AND table_id = $2 AND record_id = $3)`,
 		tenant, table, record).Scan(&known)
@@ -112,7 +113,7 @@ const prunePiece = 5_000
 // PruneHistory forgets all changes, of every tenant, that are older than before, and
 // returns how many they were. What an interrupted run leaves the next one finds.
 func (s *Store) PruneHistory(ctx context.Context, before time.Time) (gone int64, err error) {
-	rows, err := s.pool.Query(ctx, `SELECT DISTINCT tenant_id FROM bases`)
+	rows, err := postgres.ForEveryTenant(s.pool).Query(ctx, `SELECT DISTINCT tenant_id FROM bases`)
 	if err != nil {
 		return 0, fmt.Errorf("prune history: %w", err)
 	}
@@ -122,7 +123,7 @@ func (s *Store) PruneHistory(ctx context.Context, before time.Time) (gone int64,
 	}
 	for _, tenant := range tenants {
 		for more := true; more; {
-			tag, err := s.pool.Exec(ctx, `
+			tag, err := s.of(tenant).Exec(ctx, `
 				DELETE FROM record_history WHERE tenant_id = $1 AND ctid = ANY (ARRAY(
 					SELECT ctid FROM record_history WHERE tenant_id = $1 AND at < $2 ORDER BY at LIMIT $3))`,
 				tenant, before, prunePiece)

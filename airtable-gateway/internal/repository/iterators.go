@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,7 +30,7 @@ func (s *Store) CreateIterator(ctx context.Context, tenant id.TenantID, name, pa
 	if all {
 		total = len(numbers)
 	}
-	return postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, s.pool, tenant, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			DELETE FROM list_iterators WHERE tenant_id = $1 AND id IN (
 				SELECT id FROM list_iterators WHERE tenant_id = $1 AND expires_at <= $2 LIMIT 20 FOR UPDATE SKIP LOCKED)`,
@@ -51,7 +52,7 @@ func (s *Store) CreateIterator(ctx context.Context, tenant id.TenantID, name, pa
 // gone.
 func (s *Store) FirstPage(ctx context.Context, tenant id.TenantID, name string) ([]int64, error) {
 	var first []int64
-	err := s.pool.QueryRow(ctx, `
+	err := s.of(tenant).QueryRow(ctx, `
 		SELECT numbers FROM list_iterator_pieces WHERE tenant_id = $1 AND iterator_id = $2 AND piece = 0`, tenant, name).Scan(&first)
 	if err != nil {
 		return nil, fmt.Errorf("read iterator: %w", postgres.NotFound(err))
@@ -62,7 +63,7 @@ func (s *Store) FirstPage(ctx context.Context, tenant id.TenantID, name string) 
 // CompleteIterator stores the whole order of a walk, the first page included. Of
 // several that complete an iterator at once the first one counts.
 func (s *Store) CompleteIterator(ctx context.Context, tenant id.TenantID, name string, numbers []int64) error {
-	return postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, s.pool, tenant, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE list_iterators SET total = $3 WHERE tenant_id = $1 AND id = $2 AND total = $4`, tenant, name, len(numbers), begun)
 		if err != nil || tag.RowsAffected() == 0 {
@@ -83,13 +84,15 @@ func wrap(doing string, err error) error {
 }
 
 func putPieces(ctx context.Context, tx pgx.Tx, tenant id.TenantID, name string, numbers []int64) error {
-	pieces := (len(numbers) + pieceSize - 1) / pieceSize
-	columns := []string{"tenant_id", "iterator_id", "piece", "numbers"}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"list_iterator_pieces"}, columns, pgx.CopyFromSlice(pieces, func(i int) ([]any, error) {
-		piece := numbers[i*pieceSize : min((i+1)*pieceSize, len(numbers))]
-		return []any{tenant.String(), name, int32(i), piece}, nil
-	}))
-	if err != nil {
+	batch := &pgx.Batch{} // COPY does not go into tables with row-level security
+	for piece := range slices.Chunk(numbers, pieceSize) {
+		batch.Queue(`INSERT INTO list_iterator_pieces (tenant_id, iterator_id, piece, numbers) VALUES ($1, $2, $3, $4)`,
+			tenant, name, batch.Len(), piece)
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("insert iterator's pieces: %w", err)
 	}
 	return nil
@@ -101,7 +104,7 @@ func putPieces(ctx context.Context, tx pgx.Tx, tenant id.TenantID, name string, 
 // ErrIteratorBegun if it is to be completed first.
 func (s *Store) Iterate(ctx context.Context, tenant id.TenantID, name, params string, from int64, n int, now, expires time.Time) ([]int64, int64, error) {
 	var total int64
-	err := s.pool.QueryRow(ctx, `
+	err := s.of(tenant).QueryRow(ctx, `
 		UPDATE list_iterators SET expires_at = $5
 		WHERE tenant_id = $1 AND id = $2 AND params = $3 AND expires_at > $4 RETURNING total`,
 		tenant, name, params, now, expires).Scan(&total)
@@ -119,7 +122,7 @@ func (s *Store) Iterate(ctx context.Context, tenant id.TenantID, name, params st
 	}
 	until := min(from+int64(n), total)
 	first := from / pieceSize
-	rows, err := s.pool.Query(ctx, `
+	rows, err := s.of(tenant).Query(ctx, `
 		SELECT numbers FROM list_iterator_pieces
 		WHERE tenant_id = $1 AND iterator_id = $2 AND piece BETWEEN $3 AND $4 ORDER BY piece`,
 		tenant, name, first, (until-1)/pieceSize)

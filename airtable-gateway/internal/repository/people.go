@@ -14,8 +14,8 @@ import (
 
 const personColumns = `p.user_id, p.airtable_id, p.email, p.name`
 
-func (r Reader) people(ctx context.Context, sql string, args ...any) ([]models.Person, error) {
-	rows, err := r.q.Query(ctx, `SELECT `+personColumns+` FROM people p WHERE p.tenant_id = $1 AND p.erased_at IS NULL AND `+sql, args...)
+func (r Reader) people(ctx context.Context, tenant id.TenantID, sql string, args ...any) ([]models.Person, error) {
+	rows, err := r.of(tenant).Query(ctx, `SELECT `+personColumns+` FROM people p WHERE p.tenant_id = $1 AND p.erased_at IS NULL AND `+sql, append([]any{tenant}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read people: %w", err)
 	}
@@ -35,21 +35,21 @@ func (r Reader) People(ctx context.Context, tenant id.TenantID, ids []models.Per
 	if len(ids) == 0 && len(users) == 0 {
 		return models.NewPeople(nil), nil
 	}
-	list, err := r.people(ctx, `(p.airtable_id = ANY($2) OR p.user_id = ANY($3))`, tenant, ids, users)
+	list, err := r.people(ctx, tenant, `(p.airtable_id = ANY($2) OR p.user_id = ANY($3))`, ids, users)
 	return models.NewPeople(list), err
 }
 
 // PeopleCalled returns the tenant's people who have one of these ids, addresses
 // (lower-cased) or names, by id.
 func (r Reader) PeopleCalled(ctx context.Context, tenant id.TenantID, ids []models.PersonID, emails, names []string) ([]models.Person, error) {
-	return r.people(ctx, `(p.airtable_id = ANY($2) OR lower(p.email) = ANY($3) OR p.name = ANY($4)) ORDER BY p.airtable_id COLLATE "C"`,
-		tenant, ids, emails, names)
+	return r.people(ctx, tenant, `(p.airtable_id = ANY($2) OR lower(p.email) = ANY($3) OR p.name = ANY($4)) ORDER BY p.airtable_id COLLATE "C"`,
+		ids, emails, names)
 }
 
 // EnterPerson stores a person with a chosen id, or changes his id, address and name.
 // It returns ErrDuplicateID if another of the tenant has the id.
 func (s *Store) EnterPerson(ctx context.Context, tenant id.TenantID, p models.Person) error {
-	_, err := s.pool.Exec(ctx, `
+	_, err := s.of(tenant).Exec(ctx, `
 		INSERT INTO people (tenant_id, user_id, airtable_id, email, name) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT ON CONSTRAINT people_pkey DO UPDATE SET airtable_id = excluded.airtable_id, email = excluded.email, name = excluded.name`,
 		tenant, p.User, p.ID, p.Email, p.Name)

@@ -42,8 +42,8 @@ func scanRecord(row pgx.CollectableRow) (*models.Record, error) {
 	return r, nil
 }
 
-func (r Reader) records(ctx context.Context, doing, sql string, args ...any) ([]*models.Record, error) {
-	rows, err := r.q.Query(ctx, sql, args...)
+func (r Reader) records(ctx context.Context, tenant id.TenantID, doing, sql string, args ...any) ([]*models.Record, error) {
+	rows, err := r.of(tenant).Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -59,14 +59,14 @@ func (r Reader) records(ctx context.Context, doing, sql string, args ...any) ([]
 // records.
 func (r Reader) RecordsAfter(ctx context.Context, tenant id.TenantID, table models.TableID, where Where, after int64, limit int) ([]*models.Record, error) {
 	q := newQuery(tenant, table, where)
-	sql := `SELECT ` + recordColumns + ` FROM records r
+	sql := `SELECT ` + recordColumns + ` FROM searched_records r
 		WHERE ` + q.where + ` AND r.number > ` + q.arg(after) + ` ORDER BY r.number LIMIT ` + q.arg(limit)
-	return r.records(ctx, "list records", sql, q.params()...)
+	return r.records(ctx, tenant, "list records", sql, q.params()...)
 }
 
 // RecordsByNumber returns the records that still exist, in the order of numbers.
 func (r Reader) RecordsByNumber(ctx context.Context, tenant id.TenantID, table models.TableID, numbers []int64) ([]*models.Record, error) {
-	return r.records(ctx, "read records", `
+	return r.records(ctx, tenant, "read records", `
 		SELECT `+recordColumns+` FROM records r
 		WHERE r.tenant_id = $1 AND r.table_id = $2 AND r.number = ANY($3) ORDER BY array_position($3, r.number)`,
 		tenant, table, numbers)
@@ -86,7 +86,7 @@ func (r Reader) byID(ctx context.Context, doing, suffix string, tenant id.Tenant
 	if len(ids) == 0 {
 		return map[models.RecordID]*models.Record{}, nil
 	}
-	list, err := r.records(ctx, doing, `
+	list, err := r.records(ctx, tenant, doing, `
 		SELECT `+recordColumns+` FROM records r
 		WHERE r.tenant_id = $1 AND r.table_id = $2 AND r.id = ANY($3)`+suffix, tenant, table, ids)
 	out := make(map[models.RecordID]*models.Record, len(list))
@@ -118,8 +118,8 @@ func (r Reader) match(ctx context.Context, tenant id.TenantID, table models.Tabl
 	// equality for lists. IS NOT DISTINCT FROM keeps the planner to that index: by
 	// the others it would read the whole table, and without fresh statistics it
 	// chooses them.
-	rows, err := r.q.Query(ctx, `
-		SELECT r.id FROM records r
+	rows, err := r.of(tenant).Query(ctx, `
+		SELECT r.id FROM searched_records r
 		WHERE r.tenant_id IS NOT DISTINCT FROM $1 AND r.table_id IS NOT DISTINCT FROM $2
 		  AND cell_key(r.tenant_id, r.table_id, r.cells) @> cell_key($1, $2, $3)
 		  AND (SELECT bool_and(r.cells -> u.field = u.value::jsonb) FROM unnest($4::text[], $5::text[]) AS u (field, value))
@@ -220,7 +220,7 @@ func (r Reader) Edges(ctx context.Context, tenant id.TenantID, fields []models.F
 	if len(fields) == 0 || len(records) == 0 {
 		return nil, nil
 	}
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT field_id, record_id, target_id, position FROM links
 		WHERE tenant_id = $1 AND field_id = ANY($2) AND record_id = ANY($3)
 		ORDER BY field_id, record_id, position, target_id`, tenant, fields, records)
@@ -277,7 +277,7 @@ func edgeColumns(edges []Edge) (fields []models.FieldID, records, targets []mode
 
 // ExistingIDs returns which of the ids the table has.
 func (r Reader) ExistingIDs(ctx context.Context, tenant id.TenantID, table models.TableID, ids []models.RecordID) (map[models.RecordID]bool, error) {
-	rows, err := r.q.Query(ctx, `SELECT id FROM records WHERE tenant_id = $1 AND table_id = $2 AND id = ANY($3)`, tenant, table, ids)
+	rows, err := r.of(tenant).Query(ctx, `SELECT id FROM records WHERE tenant_id = $1 AND table_id = $2 AND id = ANY($3)`, tenant, table, ids)
 	if err != nil {
 		return nil, fmt.Errorf("look for records: %w", err)
 	}

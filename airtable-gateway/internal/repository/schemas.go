@@ -23,7 +23,7 @@ var ErrDuplicateID = errors.New("the id is taken")
 // Bases returns up to limit bases of the tenant by ascending id, from behind
 // after on. Their tables are not loaded.
 func (r Reader) Bases(ctx context.Context, tenant id.TenantID, after models.BaseID, limit int) ([]models.Base, error) {
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT id, name FROM bases
 		WHERE tenant_id = $1 AND id COLLATE "C" > $2 ORDER BY id COLLATE "C" LIMIT $3`,
 		tenant, after, limit)
@@ -40,7 +40,7 @@ func (r Reader) Bases(ctx context.Context, tenant id.TenantID, after models.Base
 // SchemaVersion returns the version of a base's schema, or errs.ErrNotFound.
 func (r Reader) SchemaVersion(ctx context.Context, tenant id.TenantID, base models.BaseID) (int64, error) {
 	var version int64
-	err := r.q.QueryRow(ctx, `SELECT schema_version FROM bases WHERE tenant_id = $1 AND id = $2`, tenant, base).Scan(&version)
+	err := r.of(tenant).QueryRow(ctx, `SELECT schema_version FROM bases WHERE tenant_id = $1 AND id = $2`, tenant, base).Scan(&version)
 	if err != nil {
 		return 0, fmt.Errorf("read schema version: %w", postgres.NotFound(err))
 	}
@@ -63,7 +63,7 @@ func (r Reader) Schema(ctx context.Context, tenant id.TenantID, base models.Base
 		SELECT `+viewColumns+` FROM views v
 		JOIN tables t ON t.tenant_id = v.tenant_id AND t.id = v.table_id
 		WHERE v.tenant_id = $1 AND t.tenant_id = $1 AND t.base_id = $2 ORDER BY v.position, v.id`, tenant, base)
-	results := r.q.SendBatch(ctx, batch)
+	results := r.of(tenant).SendBatch(ctx, batch)
 	b, err := readSchema(results, base)
 	if closeErr := results.Close(); err == nil && closeErr != nil {
 		err = closeErr

@@ -31,7 +31,7 @@ func (k SortKey) given() bool { return k.Numbers != nil || k.Texts != nil }
 // last when descending.
 func (r Reader) SortedNumbers(ctx context.Context, tenant id.TenantID, base *models.Base, table models.TableID, where Where, keys []SortKey, limit int) ([]int64, error) {
 	q := sorter{base: base, query: newQuery(tenant, table, where)}
-	return r.sorted(ctx, &q, `records r`, keys, limit)
+	return r.sorted(ctx, &q, `searched_records r`, keys, limit)
 }
 
 // SortNumbers is SortedNumbers of the records with these numbers, those of them that
@@ -50,7 +50,7 @@ func (r Reader) SortNumbers(ctx context.Context, tenant id.TenantID, base *model
 		}
 		columns = append(columns, "k"+strconv.Itoa(i))
 	}
-	from := `records r JOIN unnest(` + strings.Join(lists, ", ") + `) AS given (` + strings.Join(columns, ", ") + `) ON given.number = r.number`
+	from := `searched_records r JOIN unnest(` + strings.Join(lists, ", ") + `) AS given (` + strings.Join(columns, ", ") + `) ON given.number = r.number`
 	return r.sorted(ctx, &q, from, keys, limit)
 }
 
@@ -75,7 +75,7 @@ func (r Reader) sorted(ctx context.Context, q *sorter, from string, keys []SortK
 	if limit > 0 {
 		sql += ` LIMIT ` + q.arg(limit)
 	}
-	rows, err := r.q.Query(ctx, sql, q.params()...)
+	rows, err := r.of(q.tenant).Query(ctx, sql, q.params()...)
 	if err != nil {
 		return nil, fmt.Errorf("sort records: %w", err)
 	}
@@ -148,7 +148,7 @@ func (q *sorter) linkTitles(f *models.Field) string {
 		title = `p.cells ->> ` + q.arg(string(primary.ID))
 	}
 	return `(SELECT string_agg(` + title + `, ', ' ORDER BY l.position)
-		FROM links l JOIN records p ON p.tenant_id = l.tenant_id AND p.table_id = ` + q.arg(string(linked.ID)) + ` AND p.id = l.target_id
+		FROM links l JOIN searched_records p ON p.tenant_id = l.tenant_id AND p.table_id = ` + q.arg(string(linked.ID)) + ` AND p.id = l.target_id
 		WHERE l.tenant_id = r.tenant_id AND l.tenant_id = $1 AND p.tenant_id = $1
 		  AND l.field_id = ` + q.arg(string(f.ID)) + ` AND l.record_id = r.id) COLLATE natural_order`
 }

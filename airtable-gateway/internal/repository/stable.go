@@ -51,7 +51,7 @@ type StableFile struct {
 // jobs that copies makes. It stores nothing for a connection that is gone, and
 // reports false.
 func (r *StableFiles) Note(ctx context.Context, list []StableFile, copies func(missing []StableKey) []river.JobArgs) (bool, error) {
-	err := postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err := postgres.InTenant(ctx, r.pool, list[0].Tenant, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		var missing []StableKey
 		for _, f := range list {
@@ -103,7 +103,7 @@ func (r *StableFiles) Note(ctx context.Context, list []StableFile, copies func(m
 // StableFile returns errs.ErrNotFound for a file that was never seen.
 func (r *StableFiles) StableFile(ctx context.Context, key StableKey) (StableFile, error) {
 	f := StableFile{StableKey: key}
-	err := r.pool.QueryRow(ctx, `
+	err := postgres.ForTenant(r.pool, key.Tenant).QueryRow(ctx, `
 		SELECT base_id, table_name, record_id, in_comment, filename, type, source_url, source_size, seen_at, coalesce(sum, '')
 		FROM stable_files WHERE tenant_id = $1 AND connection_id = $2 AND attachment_id = $3 AND variant = $4`,
 		key.Tenant, key.Connection, key.Attachment, key.Variant).
@@ -116,7 +116,7 @@ func (r *StableFiles) StableFile(ctx context.Context, key StableKey) (StableFile
 
 // Copied stores that the bytes of the sum, which are stored, are the file's copy.
 func (r *StableFiles) Copied(ctx context.Context, key StableKey, sum, kind string) error {
-	_, err := r.pool.Exec(ctx, `
+	_, err := postgres.ForTenant(r.pool, key.Tenant).Exec(ctx, `
 		UPDATE stable_files SET sum = $5, type = $6
 		WHERE tenant_id = $1 AND connection_id = $2 AND attachment_id = $3 AND variant = $4`,
 		key.Tenant, key.Connection, key.Attachment, key.Variant, sum, kind)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pyairtable/pyairtable/pkg/events"
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
@@ -23,6 +24,9 @@ var Migrations embed.FS
 
 // Store keeps bases: their schemas, records, links and the walks through them.
 //
+// What belongs to a tenant is read and written as that tenant (postgres.ForTenant): a
+// statement that forgot its tenant finds nothing. Only sweepers see all of them.
+//
 // Locks are taken in one order, so that writers wait but do not deadlock: the
 // base (LockBase), its tables by id (LockTables), records by id (LockRecords), the
 // base's webhooks (Watchers, Tell).
@@ -32,10 +36,22 @@ type Store struct {
 }
 
 // NewStore returns the store in pool's database.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{Reader{pool}, pool} }
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{reader(pool), pool} }
 
 // Reader reads: from the store, or from what a transaction sees.
-type Reader struct{ q postgres.Querier }
+type Reader struct {
+	of func(tenant id.TenantID) postgres.Querier
+}
+
+// reader reads what is committed.
+func reader(pool *pgxpool.Pool) Reader {
+	return Reader{func(tenant id.TenantID) postgres.Querier { return postgres.ForTenant(pool, tenant) }}
+}
+
+// within reads what tx sees, which has entered the one tenant it is about.
+func within(tx pgx.Tx) Reader {
+	return Reader{func(id.TenantID) postgres.Querier { return tx }}
+}
 
 // Tx is one transaction of a writer.
 type Tx struct {
@@ -47,11 +63,11 @@ type Tx struct {
 // the victim of a deadlock.
 const writeTries = 4
 
-// Write runs fn in a transaction, which holds if fn returns nil. fn may run more
-// than once and must keep nothing from an earlier run.
-func (s *Store) Write(ctx context.Context, fn func(tx *Tx) error) error {
+// Write runs fn in a transaction about the tenant, which holds if fn returns nil. fn
+// may run more than once and must keep nothing from an earlier run.
+func (s *Store) Write(ctx context.Context, tenant id.TenantID, fn func(tx *Tx) error) error {
 	for try := 1; ; try++ {
-		err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return fn(&Tx{Reader{tx}, tx}) })
+		err := postgres.InTenant(ctx, s.pool, tenant, func(tx pgx.Tx) error { return fn(&Tx{within(tx), tx}) })
 		if err == nil || try == writeTries || !repeatable(err) {
 			return err
 		}
@@ -74,7 +90,7 @@ func (t *Tx) Emit(ctx context.Context, evs ...events.Event) error {
 // Analyze has PostgreSQL look at records and links now, rather than in a minute:
 // a planner that believes them small reads whole tables for one record.
 func (s *Store) Analyze(ctx context.Context) error {
-	if _, err := s.pool.Exec(ctx, `ANALYZE records, links`); err != nil {
+	if _, err := s.pool.Exec(ctx, `ANALYZE record_rows, links`); err != nil {
 		return fmt.Errorf("analyze: %w", err)
 	}
 	return nil

@@ -63,7 +63,7 @@ func userKey(user id.UserID) string {
 
 // Add adds the counts to what is there, all or none.
 func (r *Usage) Add(ctx context.Context, counts map[Spending]int64) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		// In one order, so that replicas that add the same rows wait for each other
 		// rather than deadlock.
@@ -125,7 +125,7 @@ const announcePiece = 1_000
 // Announce stores the events that tell makes of the minutes that ended before the
 // given time, each call in one event. more is true if it did not come to the end.
 func (r *Usage) Announce(ctx context.Context, before time.Time, tell func(MinuteUse) events.Event) (more bool, err error) {
-	err = postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err = postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			WITH due AS (
 				SELECT tenant_id, minute, connection_id, base_id, user_id, cause, calls - announced AS new
@@ -215,9 +215,10 @@ func (u *MinuteUse) add(base, cause string, calls int64) {
 
 // Forget removes minutes before the given time that were announced.
 func (r *Usage) Forget(ctx context.Context, before time.Time) error {
-	_, err := r.pool.Exec(ctx, `DELETE FROM usage_minutes WHERE minute < $1 AND calls = announced`, before)
+	every := postgres.ForEveryTenant(r.pool)
+	_, err := every.Exec(ctx, `DELETE FROM usage_minutes WHERE minute < $1 AND calls = announced`, before)
 	if err == nil {
-		_, err = r.pool.Exec(ctx, `DELETE FROM saved_minutes WHERE minute < $1 AND calls = announced`, before)
+		_, err = every.Exec(ctx, `DELETE FROM saved_minutes WHERE minute < $1 AND calls = announced`, before)
 	}
 	if err != nil {
 		return fmt.Errorf("forget minutes of usage: %w", err)
@@ -244,7 +245,7 @@ type UsageSum struct {
 // Sums lists at most limit sums of the tenant's usage by "day", "base", "connection"
 // or "user", ascending by key, from behind the key after (nil: from the first).
 func (r *Usage) Sums(ctx context.Context, tenant id.TenantID, by string, f UsageFilter, after *string, limit int) ([]UsageSum, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT key, coalesce(sum(calls) FILTER (WHERE NOT saved), 0)::bigint,
 			coalesce(sum(calls) FILTER (WHERE cause = 'read'), 0)::bigint,
 			coalesce(sum(calls) FILTER (WHERE cause = 'write'), 0)::bigint,
@@ -286,7 +287,7 @@ type Quota struct {
 // Quota returns the connection's quota with its usage since the two days. It returns
 // errs.ErrNotFound if the tenant has no such connection.
 func (r *Usage) Quota(ctx context.Context, tenant id.TenantID, connection models.ConnectionID, month, recent time.Time) (q Quota, err error) {
-	err = r.pool.QueryRow(ctx, `
+	err = postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `
 		SELECT coalesce(q.monthly_calls, 0),
 			(SELECT coalesce(sum(calls), 0)::bigint FROM usage_days u WHERE u.tenant_id = c.tenant_id AND u.connection_id = c.id AND day >= $3::date),
 			(SELECT coalesce(sum(calls), 0)::bigint FROM usage_days u WHERE u.tenant_id = c.tenant_id AND u.connection_id = c.id AND day >= $4::date)
@@ -308,7 +309,7 @@ func (r *Usage) SetQuota(ctx context.Context, tenant id.TenantID, connection mod
 	if calls == 0 {
 		sql, args = `DELETE FROM connection_quotas WHERE tenant_id = $1 AND connection_id = $2`, args[:2]
 	}
-	_, err := r.pool.Exec(ctx, sql, args...)
+	_, err := postgres.ForTenant(r.pool, tenant).Exec(ctx, sql, args...)
 	switch {
 	case postgres.IsForeignKey(err, "connection_quotas_connection_fkey"):
 		return errs.ErrNotFound

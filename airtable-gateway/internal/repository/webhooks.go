@@ -156,7 +156,7 @@ func (t *Tx) AddWebhook(ctx context.Context, tenant id.TenantID, w models.Webhoo
 // Webhooks returns the webhooks of a base that have not expired before since, in
 // the order of their creation.
 func (r Reader) Webhooks(ctx context.Context, tenant id.TenantID, base models.BaseID, since time.Time) ([]StoredWebhook, error) {
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT `+webhookColumns+` FROM webhooks
 		WHERE tenant_id = $1 AND base_id = $2 AND expires_at > $3 ORDER BY created_at, id`, tenant, base, since)
 	if err != nil {
@@ -171,14 +171,14 @@ func (r Reader) Webhooks(ctx context.Context, tenant id.TenantID, base models.Ba
 
 // DeleteWebhook removes a webhook with its payloads, or returns errs.ErrNotFound.
 func (s *Store) DeleteWebhook(ctx context.Context, tenant id.TenantID, base models.BaseID, hook models.WebhookID, since time.Time) error {
-	tag, err := s.pool.Exec(ctx, `DELETE FROM webhooks WHERE tenant_id = $1 AND base_id = $2 AND id = $3 AND expires_at > $4`, tenant, base, hook, since)
+	tag, err := s.of(tenant).Exec(ctx, `DELETE FROM webhooks WHERE tenant_id = $1 AND base_id = $2 AND id = $3 AND expires_at > $4`, tenant, base, hook, since)
 	return affected("delete webhook", tag.RowsAffected(), err)
 }
 
 // EnablePings switches a webhook's notifications, or returns errs.ErrNotFound. One
 // that gets them back is pinged at once if it was told anything.
 func (s *Store) EnablePings(ctx context.Context, tenant id.TenantID, base models.BaseID, hook models.WebhookID, enable bool, since time.Time) error {
-	tag, err := s.pool.Exec(ctx, `
+	tag, err := s.of(tenant).Exec(ctx, `
 		UPDATE webhooks SET pings_enabled = $4,
 			ping_failures = CASE WHEN pings_enabled = $4 THEN ping_failures ELSE 0 END,
 			ping_due_at = CASE WHEN pings_enabled = $4 THEN ping_due_at
@@ -201,7 +201,7 @@ func affected(doing string, rows int64, err error) error {
 // webhook as it then is. Others that did not expire before since are returned as
 // they are; errs.ErrNotFound if there is none.
 func (s *Store) ExtendWebhook(ctx context.Context, tenant id.TenantID, base models.BaseID, hook models.WebhookID, now, until, since time.Time) (StoredWebhook, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, err := s.of(tenant).Query(ctx, `
 		UPDATE webhooks SET expires_at = CASE WHEN expires_at > $4 AND NOT broken THEN $5 ELSE expires_at END
 		WHERE tenant_id = $1 AND base_id = $2 AND id = $3 AND expires_at > $6
 		RETURNING `+webhookColumns, tenant, base, hook, now, until, since)
@@ -227,7 +227,7 @@ type Payload struct {
 // since, and stops after one that makes them larger than mostBytes. What it returns
 // has no gap that could be filled later.
 func (r Reader) Payloads(ctx context.Context, tenant id.TenantID, hook models.WebhookID, from int64, limit, mostBytes int, since time.Time) ([]Payload, error) {
-	rows, err := r.q.Query(ctx, `
+	rows, err := r.of(tenant).Query(ctx, `
 		SELECT number, transaction_number, created_at, body FROM webhook_payloads
 		WHERE tenant_id = $1 AND webhook_id = $2 AND number >= $3 AND created_at > $4 ORDER BY number LIMIT $5`,
 		tenant, hook, from, since, limit)
@@ -254,13 +254,14 @@ func (r Reader) Payloads(ctx context.Context, tenant id.TenantID, hook models.We
 // SweepWebhooks deletes, of all tenants, the webhooks that expired before since
 // and the payloads that are older. It returns how many of each.
 func (s *Store) SweepWebhooks(ctx context.Context, since time.Time) (webhooks, payloads int64, err error) {
-	gone, err := s.pool.Exec(ctx, `DELETE FROM webhooks WHERE expires_at <= $1`, since)
+	every := postgres.ForEveryTenant(s.pool)
+	gone, err := every.Exec(ctx, `DELETE FROM webhooks WHERE expires_at <= $1`, since)
 	if err != nil {
 		return 0, 0, fmt.Errorf("sweep webhooks: %w", err)
 	}
 	// Payloads are numbered in the order of time: the first that is young enough ends
 	// the search of each webhook.
-	old, err := s.pool.Exec(ctx, `
+	old, err := every.Exec(ctx, `
 		DELETE FROM webhook_payloads p USING webhooks w
 		WHERE p.tenant_id = w.tenant_id AND p.webhook_id = w.id AND p.number < coalesce((
 			SELECT q.number FROM webhook_payloads q
@@ -285,7 +286,7 @@ type DuePing struct {
 // TakePings takes up to limit webhooks of all tenants that are due at now; nobody
 // else takes them before held, unless PingDone gives them back.
 func (s *Store) TakePings(ctx context.Context, now, held time.Time, limit int) ([]DuePing, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, err := postgres.ForEveryTenant(s.pool).Query(ctx, `
 		UPDATE webhooks w SET ping_held_until = $2
 		FROM (
 			SELECT tenant_id, id FROM webhooks
@@ -315,13 +316,13 @@ type PingOutcome struct {
 func (s *Store) PingDone(ctx context.Context, p DuePing, o PingOutcome) error {
 	var err error
 	if !o.Success.IsZero() {
-		_, err = s.pool.Exec(ctx, `
+		_, err = s.of(p.Tenant).Exec(ctx, `
 			UPDATE webhooks SET ping_result = $3, pinged_at = $4, ping_failures = 0, ping_held_until = NULL,
 				ping_due_at = CASE WHEN pings_enabled AND last_payload > $5 THEN $6::timestamptz END
 			WHERE tenant_id = $1 AND id = $2`, p.Tenant, p.Webhook, o.Result, o.Success, p.Payload, o.Again)
 	} else {
 		goesOn := !o.Again.IsZero()
-		_, err = s.pool.Exec(ctx, `
+		_, err = s.of(p.Tenant).Exec(ctx, `
 			UPDATE webhooks SET ping_result = $3, ping_failures = ping_failures + 1, ping_held_until = NULL,
 				ping_due_at = CASE WHEN pings_enabled AND $4 THEN $5::timestamptz END, pings_enabled = pings_enabled AND $4
 			WHERE tenant_id = $1 AND id = $2`, p.Tenant, p.Webhook, o.Result, goesOn, o.Again)
@@ -334,7 +335,7 @@ func (s *Store) PingDone(ctx context.Context, p DuePing, o PingOutcome) error {
 
 // GiveBackPing lets others take a webhook that was not pinged after all.
 func (s *Store) GiveBackPing(ctx context.Context, p DuePing) error {
-	_, err := s.pool.Exec(ctx, `UPDATE webhooks SET ping_held_until = NULL WHERE tenant_id = $1 AND id = $2`, p.Tenant, p.Webhook)
+	_, err := s.of(p.Tenant).Exec(ctx, `UPDATE webhooks SET ping_held_until = NULL WHERE tenant_id = $1 AND id = $2`, p.Tenant, p.Webhook)
 	if err != nil {
 		return fmt.Errorf("give back ping: %w", err)
 	}

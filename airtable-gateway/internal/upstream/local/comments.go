@@ -105,7 +105,7 @@ func (s *Store) createComment(ctx context.Context, c upstream.Call) ([]byte, err
 		Author: c.Caller.User, Text: spec.Text, Parent: spec.Parent, Version: 1, CreatedAt: s.clock(),
 	}
 	var out []byte
-	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
+	err = s.repo.Write(ctx, c.Caller.Tenant, func(tx *repository.Tx) error {
 		if comment.Parent != "" {
 			_, err := tx.LockComment(ctx, c.Caller.Tenant, table.ID, record, comment.Parent)
 			if errors.Is(err, errs.ErrNotFound) {
@@ -164,7 +164,7 @@ func (s *Store) changeComment(ctx context.Context, c upstream.Call, faulty error
 	if err != nil {
 		return err
 	}
-	return s.repo.Write(ctx, func(tx *repository.Tx) error {
+	return s.repo.Write(ctx, c.Caller.Tenant, func(tx *repository.Tx) error {
 		comment, err := tx.LockComment(ctx, c.Caller.Tenant, table.ID, record, models.CommentID(c.Comment))
 		switch {
 		case errors.Is(err, errs.ErrNotFound):

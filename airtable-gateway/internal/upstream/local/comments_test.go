@@ -17,6 +17,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func comment(rec, body string) upstream.Call {
@@ -231,7 +232,7 @@ func TestComments_GoWithTheirRecord(t *testing.T) {
 	w.ok(comment(rec, `{"text":"y","parentCommentId":"`+parent+`"}`))
 	w.ok(remove("Tasks", rec))
 	var n int
-	if err := w.pool.QueryRow(t.Context(), `SELECT count(*) FROM comments WHERE tenant_id = $1`, w.who.Tenant).Scan(&n); err != nil || n != 0 {
+	if err := postgres.ForEveryTenant(w.pool).QueryRow(t.Context(), `SELECT count(*) FROM comments WHERE tenant_id = $1`, w.who.Tenant).Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d comments are left, %v", n, err)
 	}
 	w.refused(comments(rec), 404, "MODEL_ID_NOT_FOUND")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // field makes a field by the API and returns it.
@@ -378,7 +379,7 @@ func TestMeta_AFieldWhoseSourceIsGoneIsNotValid(t *testing.T) {
 	b := newBench(t).trade()
 	b.made("Orders", `{"No":"7","Lines":"pen","Buyer":"Ann"}`)
 	for _, sql := range []string{`DELETE FROM fields WHERE id = 'fldPrice'`, `UPDATE bases SET schema_version = schema_version + 1`} {
-		if _, err := b.pool.Exec(t.Context(), sql); err != nil {
+		if _, err := postgres.ForEveryTenant(b.pool).Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
 	}

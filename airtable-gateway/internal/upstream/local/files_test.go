@@ -25,6 +25,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // gallery is a bench whose store keeps attachments, in a table "Docs" with the field
@@ -358,7 +359,7 @@ func TestUpload_ConcurrentOnesAllStay(t *testing.T) {
 		t.Errorf("%d of %d files", n, many)
 	}
 	var stored int
-	if err := g.pool.QueryRow(t.Context(), `SELECT count(*) FROM blobs`).Scan(&stored); err != nil || stored != 1 {
+	if err := postgres.ForEveryTenant(g.pool).QueryRow(t.Context(), `SELECT count(*) FROM blobs`).Scan(&stored); err != nil || stored != 1 {
 		t.Errorf("the same bytes are stored %d times (%v)", stored, err)
 	}
 }

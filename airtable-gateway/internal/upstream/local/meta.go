@@ -110,7 +110,7 @@ func (s *Store) CreateBase(ctx context.Context, caller upstream.Caller, spec mod
 	if err := draft.AddTables(spec.Tables); err != nil {
 		return nil, err
 	}
-	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
+	err = s.repo.Write(ctx, caller.Tenant, func(tx *repository.Tx) error {
 		if err := tx.InsertBase(ctx, caller.Tenant, draft.Base, s.clock(), caller.User); err != nil {
 			return err
 		}
@@ -302,7 +302,7 @@ func (s *Store) updateField(ctx context.Context, c upstream.Call) ([]byte, error
 // version. fn may change the base that it gets: nobody else has it.
 func (s *Store) changeSchema(ctx context.Context, c upstream.Call, fn func(tx *repository.Tx, base *models.Base) error) error {
 	var w watch
-	err := s.repo.Write(ctx, func(tx *repository.Tx) error {
+	err := s.repo.Write(ctx, c.Caller.Tenant, func(tx *repository.Tx) error {
 		base, err := tx.LockBase(ctx, c.Caller.Tenant, models.BaseID(c.Base))
 		if err != nil {
 			return missing(err)

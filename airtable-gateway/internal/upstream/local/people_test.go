@@ -13,6 +13,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // person enters somebody in the tenant's directory.
@@ -159,7 +160,7 @@ func TestChanges_AreKeptByFieldAndShownByAFieldMadeLater(t *testing.T) {
 	// The stamps were kept before anybody looked at them.
 	var row string
 	const xmin = `SELECT xmin::text FROM records WHERE tenant_id = $1 AND id = $2`
-	if err := w.pool.QueryRow(t.Context(), xmin, w.who.Tenant, rec).Scan(&row); err != nil {
+	if err := postgres.ForEveryTenant(w.pool).QueryRow(t.Context(), xmin, w.who.Tenant, rec).Scan(&row); err != nil {
 		t.Fatal(err)
 	}
 	w.ok(upstream.Call{Op: upstream.CreateField, Table: "Tasks", Body: []byte(`{"name":"Coded","type":"lastModifiedBy","options":{"referencedFieldIds":["fldCode"]}}`)})
@@ -168,7 +169,7 @@ func TestChanges_AreKeptByFieldAndShownByAFieldMadeLater(t *testing.T) {
 		t.Error(diff)
 	}
 	var again string
-	if err := w.pool.QueryRow(t.Context(), xmin, w.who.Tenant, rec).Scan(&again); err != nil || again != row {
+	if err := postgres.ForEveryTenant(w.pool).QueryRow(t.Context(), xmin, w.who.Tenant, rec).Scan(&again); err != nil || again != row {
 		t.Errorf("the record was written again: %v", err)
 	}
 	// Clearing is a change; writing what is there is none.
@@ -197,7 +198,7 @@ func TestPeople_ErasedOnesAreShownByTheirIDAlone(t *testing.T) {
 	t.Parallel()
 	w := newTeam(t)
 	rec := w.ann.ok(create("Tasks", `{"fields":{"Owner":{"id":"usrAnn"},"Team":["usrAnn","usrBob"]}}`))["id"].(string)
-	if _, err := w.pool.Exec(t.Context(), `UPDATE people SET email = '', name = '', erased_at = now() WHERE user_id = $1`, w.ann.who.User); err != nil {
+	if _, err := postgres.ForEveryTenant(w.pool).Exec(t.Context(), `UPDATE people SET email = '', name = '', erased_at = now() WHERE user_id = $1`, w.ann.who.User); err != nil {
 		t.Fatal(err)
 	}
 	got := fields(w.ok(get("Tasks", rec)))

@@ -22,6 +22,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/await"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // ping is one notification as it arrived.
@@ -160,7 +161,7 @@ func TestPings_TellThatThereIsNews(t *testing.T) {
 // quiet reports whether no ping is due or under way.
 func (b *bench) quiet() bool {
 	var due int
-	if err := b.pool.QueryRow(b.t.Context(), `SELECT count(*) FROM webhooks WHERE ping_due_at IS NOT NULL OR ping_held_until IS NOT NULL`).Scan(&due); err != nil {
+	if err := postgres.ForEveryTenant(b.pool).QueryRow(b.t.Context(), `SELECT count(*) FROM webhooks WHERE ping_due_at IS NOT NULL OR ping_held_until IS NOT NULL`).Scan(&due); err != nil {
 		b.t.Fatal(err)
 	}
 	return due == 0
@@ -192,7 +193,7 @@ func TestPings_AreCoalesced(t *testing.T) {
 }
 
 func (b *bench) heldPings() (held int) {
-	if err := b.pool.QueryRow(b.t.Context(), `SELECT count(*) FROM webhooks WHERE ping_held_until IS NOT NULL`).Scan(&held); err != nil {
+	if err := postgres.ForEveryTenant(b.pool).QueryRow(b.t.Context(), `SELECT count(*) FROM webhooks WHERE ping_held_until IS NOT NULL`).Scan(&held); err != nil {
 		b.t.Fatal(err)
 	}
 	return held
@@ -225,7 +226,7 @@ func TestPings_FailuresAreRepeatedEverMoreSeldomAndThenNoMore(t *testing.T) {
 			return last["retryNumber"] == float64(n-1)
 		})
 		var due *time.Time
-		if err := b.pool.QueryRow(t.Context(), `SELECT ping_due_at FROM webhooks`).Scan(&due); err != nil {
+		if err := postgres.ForEveryTenant(b.pool).QueryRow(t.Context(), `SELECT ping_due_at FROM webhooks`).Scan(&due); err != nil {
 			t.Fatal(err)
 		}
 		b.made("People", `{"Name":"news do not hurry it"}`)
@@ -278,7 +279,7 @@ func TestPings_AreNotLostWhenAPingerDies(t *testing.T) {
 	hook := b.ok(createHook(r.URL, everything, ""))["id"].(string)
 	b.made("People", `{"Name":"while nobody pings"}`)
 	// One died with the ping in its hands.
-	if _, err := b.pool.Exec(t.Context(), `UPDATE webhooks SET ping_held_until = $1`, clock.Now().Add(time.Minute)); err != nil {
+	if _, err := postgres.ForEveryTenant(b.pool).Exec(t.Context(), `UPDATE webhooks SET ping_held_until = $1`, clock.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	stop := startPinger(b, clock)

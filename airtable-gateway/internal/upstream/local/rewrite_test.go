@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func TestSchema_NoChangeOfItRewritesRecords(t *testing.T) {
@@ -14,8 +15,8 @@ func TestSchema_NoChangeOfItRewritesRecords(t *testing.T) {
 	b.seed(200)
 	state := func() (out []string) {
 		t.Helper()
-		rows, err := b.pool.Query(t.Context(), `
-			SELECT pg_relation_filenode('records') || ' ' || ctid || ' ' || xmin || ' ' || cells FROM records ORDER BY number`)
+		rows, err := postgres.ForEveryTenant(b.pool).Query(t.Context(), `
+			SELECT pg_relation_filenode('record_rows') || ' ' || ctid || ' ' || xmin || ' ' || cells FROM records ORDER BY number`)
 		if err != nil {
 			t.Fatal(err)
 		}

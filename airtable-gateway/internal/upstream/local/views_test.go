@@ -15,6 +15,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func (b *bench) at(view string) local.ViewAt {
@@ -109,11 +110,11 @@ func TestView_WhatNoLongerCompilesIsAnErrorThatSaysSo(t *testing.T) {
 		`UPDATE views SET filter = '{fldGone} > 0' WHERE id = $1`:  filtered,
 		`UPDATE views SET sort_fields = '{fldGone}' WHERE id = $1`: sorted,
 	} {
-		if _, err := b.pool.Exec(t.Context(), sql, view.ID); err != nil {
+		if _, err := postgres.ForEveryTenant(b.pool).Exec(t.Context(), sql, view.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.pool.Exec(t.Context(), `UPDATE bases SET schema_version = schema_version + 1`); err != nil {
+	if _, err := postgres.ForEveryTenant(b.pool).Exec(t.Context(), `UPDATE bases SET schema_version = schema_version + 1`); err != nil {
 		t.Fatal(err)
 	}
 	for _, view := range []models.View{filtered, sorted} {

@@ -100,7 +100,7 @@ func (s *Store) createWebhook(ctx context.Context, c upstream.Call) ([]byte, err
 		return nil, err
 	}
 	added := false
-	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
+	err = s.repo.Write(ctx, c.Caller.Tenant, func(tx *repository.Tx) error {
 		var err error
 		added, err = tx.AddWebhook(ctx, c.Caller.Tenant, hook, c.Caller.User, models.MaxWebhooks)
 		return err

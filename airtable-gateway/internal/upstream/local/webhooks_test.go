@@ -18,6 +18,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 const everything = `{"dataTypes":["tableData","tableFields","tableMetadata"]}`
@@ -152,7 +153,7 @@ func TestWebhooks_KeysAreSealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stored []byte
-	if err := b.pool.QueryRow(t.Context(), `SELECT secret FROM webhooks`).Scan(&stored); err != nil {
+	if err := postgres.ForEveryTenant(b.pool).QueryRow(t.Context(), `SELECT secret FROM webhooks`).Scan(&stored); err != nil {
 		t.Fatal(err)
 	}
 	if len(stored) == 0 || bytes.Contains(stored, key) {
@@ -244,7 +245,7 @@ func TestWebhooks_ExpireAndAreForgottenAWeekLater(t *testing.T) {
 		t.Errorf("%v, cursor %d", got, cursor)
 	}
 	var rows int
-	if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM webhook_payloads`).Scan(&rows); err != nil || rows != 0 {
+	if err := postgres.ForEveryTenant(b.pool).QueryRow(t.Context(), `SELECT count(*) FROM webhook_payloads`).Scan(&rows); err != nil || rows != 0 {
 		t.Errorf("%d payloads are stored, %v", rows, err)
 	}
 }
@@ -664,7 +665,7 @@ func TestWebhooks_NoWriteFallsBetweenCreationAndARead(t *testing.T) {
 	close(stop)
 	writing.Wait()
 	var all []string
-	rows, err := b.pool.Query(t.Context(), `SELECT id FROM records WHERE tenant_id = $1 AND table_id = 'tblPeople'`, b.who.Tenant)
+	rows, err := postgres.ForEveryTenant(b.pool).Query(t.Context(), `SELECT id FROM records WHERE tenant_id = $1 AND table_id = 'tblPeople'`, b.who.Tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -705,7 +706,7 @@ func TestWebhooks_WithoutAnyNothingIsLogged(t *testing.T) {
 	b.ok(onHook(upstream.DeleteWebhook, b.hook(everything, ""), ""))
 	b.made("People", `{"Name":"x"}`)
 	var rows, transactions int
-	if err := b.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM webhook_payloads), (SELECT sum(last_transaction) FROM webhook_feeds)`).Scan(&rows, &transactions); err != nil || rows+transactions != 0 {
+	if err := postgres.ForEveryTenant(b.pool).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM webhook_payloads), (SELECT sum(last_transaction) FROM webhook_feeds)`).Scan(&rows, &transactions); err != nil || rows+transactions != 0 {
 		t.Errorf("%d payloads, %d transactions, %v", rows, transactions, err)
 	}
 }
@@ -829,6 +830,9 @@ func TestPayloads_AWriteOlderThanTheSchemaIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Rollback(t.Context())
+	if err := postgres.Enter(t.Context(), held, b.who.Tenant); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := held.Exec(t.Context(), `SELECT FROM records WHERE tenant_id = $1 AND id = $2 FOR UPDATE`, b.who.Tenant, rec); err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ func (s *Store) run(ctx context.Context, j *job) error {
 // commit writes what readValues and fetchFiles prepared.
 func (s *Store) commit(ctx context.Context, j *job) error {
 	var done job
-	err := s.repo.Write(ctx, func(tx *repository.Tx) error {
+	err := s.repo.Write(ctx, j.tenant(), func(tx *repository.Tx) error {
 		// A second try must not see choices that the first one's rollback took away.
 		done = *j
 		done.items, done.mergeOn = slices.Clone(j.items), slices.Clone(j.mergeOn)
@@ -340,7 +340,7 @@ func (s *Store) deleteRecords(ctx context.Context, c upstream.Call) ([]byte, err
 	for _, recID := range ids {
 		j.items = append(j.items, item{id: recID})
 	}
-	err = s.repo.Write(ctx, func(tx *repository.Tx) error {
+	err = s.repo.Write(ctx, c.Caller.Tenant, func(tx *repository.Tx) error {
 		j.watch = watch{}
 		return s.newWriting(tx, j).remove(ctx)
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func TestUpsert_MatchesCreatesAndReports(t *testing.T) {
@@ -256,7 +257,7 @@ func TestLinks_BothSidesAgreeAfterRandomOperations(t *testing.T) {
 	b.checkLinks("Orders", "Buyer", "People", "Orders")
 	b.checkLinks("Orders", "Next", "Orders", "From field: Next")
 	var loose int
-	err := b.pool.QueryRow(t.Context(), `
+	err := postgres.ForEveryTenant(b.pool).QueryRow(t.Context(), `
 		SELECT count(*) FROM links l JOIN fields f ON f.tenant_id = l.tenant_id AND f.id = l.field_id
 		WHERE NOT EXISTS (SELECT FROM links m WHERE m.tenant_id = l.tenant_id AND m.field_id = f.options ->> 'inverseLinkFieldId'
 			AND m.record_id = l.target_id AND m.target_id = l.record_id)
