@@ -21,8 +21,9 @@ put REDIS_PASSWORD "$(random 16)"
 put REDIS_URL "redis://:$(value REDIS_PASSWORD)@127.0.0.1:6379/0"
 put SERVICE_SECRET "$(random 32)"
 put SEAL_KEYS "k1:$(openssl rand -base64 32)"
-# nobody to ask who may do what: the role of the token decides
-grep -q '^permission-service ' deploy/services.txt || put PERMISSIONS role
+# For services run one by one: until permission-service is among them, the role in the
+# token decides what callers may do. docker-compose.yml and pyairtable up ask the service.
+put PERMISSIONS role
 # service, database: one role a database, each with a password of its own
 while read -r service database; do
 	name=$(tr 'a-z-' 'A-Z_' <<< "$service")

@@ -64,8 +64,12 @@ type Base struct {
 	Addresses map[string][]string
 }
 
-// PermissionsByRole is the value of PERMISSIONS in a fleet without permission-service.
-const PermissionsByRole = "role"
+// The values of PERMISSIONS: permission-service decides, or, in a fleet without it, the
+// role in the token.
+const (
+	PermissionsByService = "service"
+	PermissionsByRole    = "role"
+)
 
 // Production reports whether conveniences for developers must be off.
 func (b Base) Production() bool { return b.Env == "production" }

@@ -114,24 +114,6 @@ func TestServices_AreWholeDirectories(t *testing.T) {
 	}
 }
 
-func TestCompose_IsTheCatalog(t *testing.T) {
-	t.Parallel()
-	compose := read(t, "docker-compose.phase1.yml")
-	for _, s := range catalog.Services {
-		if s.Phase != 1 {
-			continue
-		}
-		for _, want := range []string{"\n  " + s.Name + ":\n", s.Name + "/Dockerfile"} {
-			if !strings.Contains(compose, want) {
-				t.Errorf("docker-compose.phase1.yml has no %q", want)
-			}
-		}
-		if s.Database != "" && !strings.Contains(compose, s.Database) {
-			t.Errorf("docker-compose.phase1.yml does not create %s", s.Database)
-		}
-	}
-}
-
 func TestEnvExample_DocumentsTheSharedVariables(t *testing.T) {
 	t.Parallel()
 	if !strings.Contains(read(t, ".env.example"), config.Example[config.Base]("")) {

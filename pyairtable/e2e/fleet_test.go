@@ -54,7 +54,7 @@ func start(t *testing.T, vars map[string]string) *world {
 	}
 	// Attachments come from servers of the tests, and lead through the gateway.
 	shared["AIRTABLE_EGRESS_ALLOWED"], shared["AIRTABLE_BLOB_URL"] = "127.0.0.0/8", "file://"+t.TempDir()
-	shared[config.Prefix(airtableapi.Service.Name)+"PUBLIC_URL"] = w.urls[catalog.Gateway.Name]
+	shared["PUBLIC_URL"] = w.urls[catalog.Gateway.Name]
 	maps.Copy(shared, vars)
 	var members []fleet.Member
 	for _, s := range pyairtable.Services {

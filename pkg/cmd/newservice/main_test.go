@@ -82,6 +82,7 @@ func TestNewService_IsGreenAtOnceAndLeavesNoTrace(t *testing.T) {
 	goes(t, filepath.Join(top, "probe-two-service"), "vet", "./...")
 	goes(t, filepath.Join(top, "probe-two-service"), "test", "./...")
 	goes(t, filepath.Join(top, "pyairtable"), "build", "./...")
+	goes(t, filepath.Join(top, "pkg"), "test", "./rules", "-run", "Catalog")
 	goes(t, top, "run", "./pkg/cmd/newservice", "-remove", "probe-two-service")
 	if diff := cmp.Diff(before, lists(t, top)); diff != "" {
 		t.Error(diff)

@@ -6,17 +6,20 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"github.com/pyairtable/pyairtable/pkg/config"
 )
 
 const module = "github.com/pyairtable/pyairtable/"
 
-// edit is a line that the service has in a list of the repository.
+// edit is a line, or several, that the service has in a list of the repository.
 type edit struct {
 	file   string
-	before string // the line goes before the first one that has this, counted from after
+	before string // it goes before the first line that begins with this, or, if "", is blank, counted from after
 	after  string
 	line   string
 }
@@ -28,7 +31,29 @@ func edits(n names) []edit {
 		{"pyairtable/services.go", ")", "import (", "\t" + n.Package + " \"" + module + n.Name + "\""},
 		{"pyairtable/services.go", "}", "var Services", "\t" + n.Package + ".Service,"},
 		{"go.work", ")", "use (", "\t./" + n.Name},
+		{"deploy/services.txt", "", "", n.Name + " " + n.Database},
+		{"deploy/prometheus.yml", "", "", fmt.Sprintf(`      - {targets: ["127.0.0.1:%d"], labels: {service: %s}}`, n.Port, n.Name)},
+		{composeFile, "", "x-environment:", fmt.Sprintf("  %sURL: http://%s:%d", config.Prefix(n.Name), n.Name, n.Port)},
+		{composeFile, "    volumes:", "    entrypoint:", fmt.Sprintf("      %[1]s_PASSWORD: ${%[1]s_PASSWORD:?run deploy/secrets.sh first}", strings.ToUpper(n.Database))},
+		{composeFile, "  api-gateway:", "services:", container(n)},
 	}
+}
+
+const composeFile = "docker-compose.yml"
+
+// container is the service in docker-compose.yml.
+func container(n names) string {
+	return fmt.Sprintf(`  %[1]s:
+    <<: *service
+    build: {context: ., dockerfile: %[1]s/Dockerfile}
+    environment:
+      <<: *environment
+      DATABASE_URL: postgres://%[2]s:${%[3]s_PASSWORD:?run deploy/secrets.sh first}@postgres:5432/%[2]s
+      CLIENT_SECRET: ${%[4]sCLIENT_SECRET:?run deploy/secrets.sh first}
+    ports: ["127.0.0.1:%[5]d:%[5]d"]
+    healthcheck: {<<: *ready, test: ["CMD", "/%[1]s", "-health"]}
+    depends_on: *needs-auth
+`, n.Name, n.Database, strings.ToUpper(n.Database), config.Prefix(n.Name), n.Port)
 }
 
 // register adds the service to the lists.
@@ -47,16 +72,7 @@ func takeAway(top string, n names) error {
 		return fmt.Errorf("%q is not a service's name", n.Name)
 	}
 	for _, e := range edits(n) {
-		err := change(top, e.file, func(lines []string) ([]string, error) {
-			var kept []string
-			for _, l := range lines {
-				if strings.TrimSpace(l) != strings.TrimSpace(e.line) {
-					kept = append(kept, l)
-				}
-			}
-			return kept, nil
-		})
-		if err != nil {
+		if err := change(top, e.file, func(lines []string) ([]string, error) { return e.without(lines), nil }); err != nil {
 			return err
 		}
 	}
@@ -64,14 +80,25 @@ func takeAway(top string, n names) error {
 		os.RemoveAll(filepath.Join(top, "pkg", "api", n.API)))
 }
 
+// without returns the lines without those of the edit, whatever their indentation.
+func (e edit) without(lines []string) []string {
+	own := strings.Split(e.line, "\n")
+	for i := range len(lines) - len(own) + 1 {
+		if slices.EqualFunc(lines[i:i+len(own)], own, func(a, b string) bool { return strings.TrimSpace(a) == strings.TrimSpace(b) }) {
+			return slices.Delete(lines, i, i+len(own))
+		}
+	}
+	return lines
+}
+
 func (e edit) insert(lines []string) ([]string, error) {
-	begun := false
+	begun := e.after == ""
 	for i, l := range lines {
-		if strings.HasPrefix(l, e.after) {
-			begun = true
+		if !begun {
+			begun = strings.HasPrefix(l, e.after)
 			continue
 		}
-		if begun && strings.HasPrefix(l, e.before) {
+		if e.before == "" && l == "" || e.before != "" && strings.HasPrefix(l, e.before) {
 			return append(append(append([]string{}, lines[:i]...), e.line), lines[i:]...), nil
 		}
 	}

@@ -141,17 +141,20 @@ func (v *variables) databases(admin string) ([]localinfra.Database, error) {
 func (v variables) shared() map[string]string {
 	vars := map[string]string{
 		"SEAL_KEYS": v.secrets["SEAL_KEYS"], "SERVICE_SECRET": v.secrets["SERVICE_SECRET"], "REDIS_URL": v.redis,
-		config.Prefix(catalog.Auth) + "PUBLIC_URL":             v.gatewayURL(),
-		config.Prefix(airtableapi.Service.Name) + "PUBLIC_URL": v.gatewayURL(),
+		"PUBLIC_URL":        v.gatewayURL(),
 		"AIRTABLE_BLOB_URL": (&url.URL{Scheme: "file", Path: v.files(airtableapi.Service.Name)}).String(),
 	}
 	for name, url := range v.urls {
 		vars[config.Prefix(name)+"URL"] = url
 	}
-	if v.urls[permissionapi.Service.Name] == "" { // nobody to ask
-		vars["PERMISSIONS"] = config.PermissionsByRole
-	}
 	maps.DeleteFunc(vars, func(key, value string) bool { return value == "" || v.given(key) })
+	// What .env says is for services that run one by one: here it is known who runs.
+	if _, set := v.env("PERMISSIONS"); !set {
+		vars["PERMISSIONS"] = config.PermissionsByRole
+		if _, runs := v.urls[permissionapi.Service.Name]; runs {
+			vars["PERMISSIONS"] = config.PermissionsByService
+		}
+	}
 	return vars
 }
 
