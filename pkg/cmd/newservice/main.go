@@ -65,7 +65,8 @@ func run(ctx context.Context, remove bool, args []string) error {
 		if len(args) != 1 {
 			return errors.New("which service?")
 		}
-		return takeAway(top, forms(args[0], 0))
+		known, _ := catalog.Find(args[0])
+		return takeAway(top, forms(args[0], known.Port))
 	}
 	if len(args) != 2 {
 		return errors.New("a name and a port are needed: newservice quota-service 8021")
