@@ -44,7 +44,9 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	river.AddWorker(workers, &services.MailWorker{
 		Repo: repo, To: mail.Log{From: cfg.MailFrom, Log: a.Log, Secrets: !cfg.Production()}, Keep: cfg.DevInbox, Now: services.Clock,
 	})
-	if queue, err = a.Jobs(workers); err != nil {
+	river.AddWorker(workers, &services.AnnounceWorker{Repo: repo})
+	river.AddWorker(workers, &services.SweepWorker{Repo: repo})
+	if queue, err = a.Jobs(workers, services.SweepPeriodically()); err != nil {
 		return err
 	}
 	consumer, err := a.Consumer(ctx)
@@ -54,5 +56,6 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	handlers.Listen(consumer, repo)
 	tenants := services.NewTenants(repo, cfg.DeletionGrace, services.Clock)
 	handlers.Register(a.API, tenants, services.NewInvitations(repo, tenants, cfg.PublicURL, services.Clock), cfg.DevInbox)
+	handlers.RegisterLimits(a.API, services.NewLimits(repo, tenants), repo)
 	return nil
 }

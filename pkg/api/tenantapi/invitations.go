@@ -51,7 +51,7 @@ var (
 	AcceptInvitation = api.Op[Acceptance, Accepted]{
 		Name: "acceptInvitation", Method: http.MethodPost, Path: "/api/v1/invitations/accept", Rate: api.RateAuth,
 		Summary: "Accept an invitation", Description: "With a token for any tenant. Who has no account registers first, with the address that was invited.",
-		Errors: []*errs.Error{ErrBadInvitation, ErrOtherAddress, ErrAlreadyMember, ErrEmailDomain, ErrAccountUnknown},
+		Errors: []*errs.Error{ErrBadInvitation, ErrOtherAddress, ErrAlreadyMember, ErrEmailDomain, ErrAccountUnknown, ErrLimitReached},
 	}
 	InvitationInbox = api.Op[InboxQuery, Inbox]{
 		Name: "invitationInbox", Method: http.MethodGet, Path: "/api/v1/invitations/dev/inbox", Access: api.Public,

@@ -91,10 +91,10 @@ var (
 var Service = api.Service{
 	Name: "tenant-service", Title: "Tenants", Port: 8004, Database: "pyairtable_tenants", Phase: 2, Needs: []string{"auth-service"},
 	Streams: []string{stream},
-	Ops: []api.Spec{
+	Ops: append([]api.Spec{
 		CreateTenant.Spec(), ListTenants.Spec(), GetTenant.Spec(), UpdateTenant.Spec(), SuspendTenant.Spec(), ResumeTenant.Spec(),
 		DeleteTenant.Spec(), KeepTenant.Spec(), TransferTenant.Spec(),
 		ListMembers.Spec(), GetMember.Spec(), UpdateMember.Spec(), RemoveMember.Spec(), LeaveTenant.Spec(),
 		CreateInvitation.Spec(), ListInvitations.Spec(), ResendInvitation.Spec(), RevokeInvitation.Spec(), AcceptInvitation.Spec(), InvitationInbox.Spec(),
-	},
+	}, limitOps...),
 }

@@ -81,7 +81,13 @@ func members(ctx context.Context, q postgres.Querier, sql string, args ...any) (
 // errMember is returned for a user who is a member already.
 var errMember = errors.New("is a member already")
 
+// insertMember returns tenantapi.ErrLimitReached if the tenant's plan does not allow
+// another member. It keeps others from joining until the transaction ends.
 func insertMember(ctx context.Context, tx pgx.Tx, m models.Member) error {
+	room, err := roomForMember(ctx, tx, m)
+	if err != nil {
+		return err
+	}
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO members (tenant_id, id, user_id, kind, role, custom_roles, name, version, joined_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -93,7 +99,7 @@ func insertMember(ctx context.Context, tx pgx.Tx, m models.Member) error {
 	if tag.RowsAffected() == 0 {
 		return errMember
 	}
-	return nil
+	return room
 }
 
 func updateMember(ctx context.Context, tx pgx.Tx, m models.Member) error {
