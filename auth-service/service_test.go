@@ -294,7 +294,7 @@ func TestToken_IsShownOnceAndOpensWhatItSays(t *testing.T) {
 	_, stranger := f.user()
 	refuse(f, errs.ErrNotFound, stranger.AccessToken, authapi.GetToken, authapi.TokenRef{ID: made.Body.ID})
 	refuse(f, errs.ErrNotFound, stranger.AccessToken, authapi.RevokeToken, authapi.TokenRef{ID: made.Body.ID})
-	if p := must(f, stranger.AccessToken, authapi.ListTokens, api.PageQuery{Limit: 10}); len(p.Items) != 0 || p.Items == nil {
+	if p := must(f, stranger.AccessToken, authapi.ListTokens, authapi.TokensQuery{PageQuery: api.PageQuery{Limit: 10}}); len(p.Items) != 0 || p.Items == nil {
 		t.Errorf("%+v", p)
 	}
 	must(f, in.AccessToken, authapi.RevokeToken, authapi.TokenRef{ID: made.Body.ID})

@@ -159,14 +159,14 @@ func TestSwitch_GivesATokenForTheTenantAndRefreshKeepsIt(t *testing.T) {
 	if c := o.claims(access); c.Tenant != o.tenant.String() || c.Role != "admin" {
 		t.Errorf("the token's claims: %+v", c)
 	}
-	if n := len(must(o.fixture, next.AccessToken, authapi.ListTokens, api.PageQuery{}).Items); n != 1 {
+	if n := len(must(o.fixture, next.AccessToken, authapi.ListTokens, authapi.TokensQuery{}).Items); n != 1 {
 		t.Errorf("%d tokens in the tenant", n)
 	}
 	home := must(o.fixture, next.AccessToken, authapi.SwitchTenant, authapi.SwitchRequest{TenantID: user.TenantID})
 	if c := o.claims(home.AccessToken); c.Tenant != user.TenantID || c.Role != "owner" {
 		t.Errorf("at home: %+v", c)
 	}
-	if n := len(must(o.fixture, home.AccessToken, authapi.ListTokens, api.PageQuery{}).Items); n != 0 {
+	if n := len(must(o.fixture, home.AccessToken, authapi.ListTokens, authapi.TokensQuery{}).Items); n != 0 {
 		t.Errorf("%d tokens at home", n)
 	}
 	must(o.fixture, o.service("api-gateway"), authapi.ExchangePAT, authapi.PATExchange{Token: text})

@@ -34,6 +34,14 @@ func (h handlers) resendVerification(ctx context.Context, _ auth.Principal, in a
 	return none{}, h.Auth.ResendVerification(ctx, in.Email)
 }
 
+func (h handlers) provisionAccount(ctx context.Context, _ auth.Principal, in authapi.AccountRequest) (authapi.ProvisionedAccount, error) {
+	u, created, err := h.Auth.Provision(ctx, in)
+	if err != nil {
+		return authapi.ProvisionedAccount{}, err
+	}
+	return authapi.ProvisionedAccount{UserID: u.ID.String(), Created: created}, nil
+}
+
 func (h handlers) devInbox(ctx context.Context, _ auth.Principal, in authapi.InboxQuery) (authapi.Inbox, error) {
 	if !h.DevInbox {
 		return authapi.Inbox{}, errs.ErrNotFound

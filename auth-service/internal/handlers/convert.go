@@ -7,6 +7,7 @@ import (
 	"github.com/pyairtable/pyairtable/auth-service/internal/models"
 	"github.com/pyairtable/pyairtable/auth-service/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/origin"
@@ -43,8 +44,12 @@ func session(s models.Session, who auth.Principal) authapi.Session {
 }
 
 func choice(at models.Standing, current id.TenantID) authapi.TenantChoice {
+	status := at.Status
+	if at.Suspended && status == tenantapi.StatusActive {
+		status = tenantapi.StatusSuspended
+	}
 	return authapi.TenantChoice{
-		TenantID: at.Tenant.String(), Kind: at.Kind, Name: at.Name, Slug: at.Slug, Status: at.Status, Role: at.Role,
+		TenantID: at.Tenant.String(), Kind: at.Kind, Name: at.Name, Slug: at.Slug, Status: status, Role: at.Role,
 		RequireMFA: at.RequireMFA, Current: at.Tenant == current,
 	}
 }

@@ -69,6 +69,7 @@ func Register(r *httpx.API, d Deps) {
 	httpx.Handle(r, authapi.ServiceToken, h.serviceToken)
 	httpx.Handle(r, authapi.ExchangeToken, h.exchangeToken)
 	httpx.Handle(r, authapi.RevokeUserSessions, h.revokeUserSessions)
+	httpx.Handle(r, authapi.ProvisionAccount, h.provisionAccount)
 }
 
 // handleSignedIn serves op to sessions that have not ended: elsewhere a revoked

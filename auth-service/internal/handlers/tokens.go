@@ -7,7 +7,6 @@ import (
 	"github.com/pyairtable/pyairtable/auth-service/internal/models"
 	"github.com/pyairtable/pyairtable/auth-service/internal/repository"
 	"github.com/pyairtable/pyairtable/auth-service/internal/services"
-	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -15,7 +14,11 @@ import (
 )
 
 func (h handlers) createToken(ctx context.Context, who auth.Principal, in authapi.TokenRequest) (authapi.NewTokenAnswer, error) {
-	t, text, err := h.Auth.CreateToken(ctx, who, services.TokenOrder{Name: in.Name, Scopes: in.Scopes, Bases: in.Bases, ExpiresAt: in.ExpiresAt})
+	holder, err := h.Auth.TokenHolder(ctx, who, in.ServiceAccountID)
+	if err != nil {
+		return authapi.NewTokenAnswer{}, err
+	}
+	t, text, err := h.Auth.CreateToken(ctx, holder, services.TokenOrder{Name: in.Name, Scopes: in.Scopes, Bases: in.Bases, ExpiresAt: in.ExpiresAt})
 	if err != nil {
 		return authapi.NewTokenAnswer{}, err
 	}
@@ -25,10 +28,14 @@ func (h handlers) createToken(ctx context.Context, who auth.Principal, in authap
 	}, nil
 }
 
-func (h handlers) listTokens(ctx context.Context, who auth.Principal, in api.PageQuery) (authapi.TokenPage, error) {
-	return list(in, who, "tokens",
+func (h handlers) listTokens(ctx context.Context, who auth.Principal, in authapi.TokensQuery) (authapi.TokenPage, error) {
+	holder, err := h.Auth.TokenHolder(ctx, who, in.ServiceAccountID)
+	if err != nil {
+		return authapi.TokenPage{}, err
+	}
+	return list(in.PageQuery, holder, "tokens",
 		func(from repository.TokenPage, limit int) ([]models.Token, error) {
-			return h.Repo.Tokens(ctx, who.TenantID, who.UserID, from, limit)
+			return h.Repo.Tokens(ctx, holder.TenantID, holder.UserID, from, limit)
 		},
 		func(t models.Token) repository.TokenPage { return repository.TokenPage{After: t.ID} }, token)
 }
@@ -38,7 +45,11 @@ func (h handlers) token(ctx context.Context, who auth.Principal, in authapi.Toke
 	if err != nil {
 		return authapi.PersonalAccessToken{}, errs.ErrNotFound
 	}
-	t, err := h.Repo.Token(ctx, who.TenantID, who.UserID, ref)
+	holder, err := h.Auth.TokenHolder(ctx, who, in.ServiceAccountID)
+	if err != nil {
+		return authapi.PersonalAccessToken{}, err
+	}
+	t, err := h.Repo.Token(ctx, holder.TenantID, holder.UserID, ref)
 	return token(t), err
 }
 
@@ -47,7 +58,11 @@ func (h handlers) revokeToken(ctx context.Context, who auth.Principal, in authap
 	if err != nil {
 		return none{}, errs.ErrNotFound
 	}
-	return none{}, h.Auth.RevokeToken(ctx, who, ref)
+	holder, err := h.Auth.TokenHolder(ctx, who, in.ServiceAccountID)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, h.Auth.RevokeToken(ctx, holder, ref)
 }
 
 func (h handlers) exchangePAT(ctx context.Context, _ auth.Principal, in authapi.PATExchange) (authapi.PATAnswer, error) {

@@ -18,6 +18,7 @@ type Standing struct {
 	Name, Slug     string
 	Status         string
 	Role           string
+	Suspended      bool // the user, in this tenant
 	RequireMFA     bool
 	IPRanges       []string // none: any
 	SessionMinutes int      // 0: no limit
@@ -30,16 +31,20 @@ func AtHome(home id.TenantID) Standing {
 }
 
 // Open reports whether the tenant is open to the user: to all members, or, while it is
-// suspended or about to be deleted, to its owners.
-func (s Standing) Open() bool { return s.Status == tenantapi.StatusActive || s.Role == RoleOwner }
+// suspended or about to be deleted, to its owners; never to a member who is suspended.
+func (s Standing) Open() bool {
+	return !s.Suspended && (s.Status == tenantapi.StatusActive || s.Role == RoleOwner)
+}
 
 // Admit refuses a session that the tenant does not let in from that address now:
-// authapi.ErrNotMember, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed or
+// authapi.ErrNotMember, ErrMemberSuspended, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed or
 // ErrSignInAgain. One that it lets in ends when the tenant wants it to.
 func (s Standing) Admit(session *Session, ip string, now time.Time) error {
 	switch {
 	case s.Role == "":
 		return authapi.ErrNotMember
+	case s.Suspended:
+		return authapi.ErrMemberSuspended
 	case !s.Open():
 		return authapi.ErrTenantSuspended
 	case s.RequireMFA && session.MFAAt.IsZero():
@@ -67,6 +72,11 @@ func within(ranges []string, ip string) bool {
 		r, err := netip.ParsePrefix(text)
 		return err == nil && r.Contains(address.Unmap())
 	})
+}
+
+// Manages reports whether both roles, of a token and of a membership, manage the tenant.
+func Manages(token, membership string) bool {
+	return !Lowered(tenantapi.RoleAdmin, token) && !Lowered(tenantapi.RoleAdmin, membership)
 }
 
 // roles from the weakest to the strongest.

@@ -94,3 +94,7 @@ type Identity struct {
 	Verified bool // whether the provider vouches for the address
 	Name     string
 }
+
+// ServiceAccountKey stands where a user has the key of his address. It is not one, so
+// that nobody can register it, sign in with it, or have mail sent to it.
+func ServiceAccountKey(user id.UserID) string { return "service_account:" + user.String() }

@@ -16,8 +16,9 @@ import (
 )
 
 // MemberChanged keeps what tenant-service says of a membership. One that is over ends the
-// user's sessions and tokens in the tenant. A role that may do less ends the sessions,
-// and keeps the tokens from being used until what they were exchanged for has expired.
+// user's sessions and tokens in the tenant. A role that may do less, or a suspension, ends
+// the sessions, and keeps the tokens from being used until what they were exchanged for
+// has expired. A service account's user comes and goes with the membership.
 func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Event, d tenantapi.MemberChanged) error {
 	user, err := id.Parse[id.User](d.UserID)
 	if err != nil {
@@ -38,10 +39,10 @@ func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Even
 		return fmt.Errorf("read membership: %w", err)
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO memberships AS m (tenant_id, member_id, user_id, role, version, removed_at) VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO memberships AS m (tenant_id, member_id, user_id, role, version, removed_at, suspended) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT ON CONSTRAINT memberships_pkey DO UPDATE
-			SET role = excluded.role, version = excluded.version, removed_at = excluded.removed_at
-			WHERE m.version < excluded.version`, e.TenantID, d.MemberID, user, d.Role, e.Version, removed)
+			SET role = excluded.role, version = excluded.version, removed_at = excluded.removed_at, suspended = excluded.suspended
+			WHERE m.version < excluded.version`, e.TenantID, d.MemberID, user, d.Role, e.Version, removed, d.Suspended)
 	switch {
 	case err != nil:
 		return fmt.Errorf("keep membership: %w", err)
@@ -51,8 +52,17 @@ func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Even
 		if _, err := r.revokeTokens(ctx, tx, e.TenantID, user, models.TokenID{}, now); err != nil {
 			return err
 		}
-		return r.endSessionsIn(ctx, tx, e.TenantID, user, now)
-	case before != "" && models.Lowered(before, d.Role):
+		if err := r.endSessionsIn(ctx, tx, e.TenantID, user, now); err != nil {
+			return err
+		}
+		return forgetServiceAccounts(ctx, tx, e.TenantID, user)
+	}
+	if d.Kind == tenantapi.MemberServiceAccount {
+		if err := keepServiceAccount(ctx, tx, e.TenantID, user, d.Name, now); err != nil {
+			return err
+		}
+	}
+	if d.Suspended || before != "" && models.Lowered(before, d.Role) {
 		if err := r.pauseTokens(ctx, tx, e.TenantID, user, now); err != nil {
 			return err
 		}
@@ -99,6 +109,9 @@ func (r *Repository) TenantChanged(ctx context.Context, tx pgx.Tx, e events.Even
 		if err := r.shutOut(ctx, tx, e.TenantID, user, d.Status == tenantapi.StatusDeleted, now); err != nil {
 			return err
 		}
+	}
+	if d.Status == tenantapi.StatusDeleted {
+		return forgetServiceAccounts(ctx, tx, e.TenantID, id.UserID{})
 	}
 	return nil
 }
@@ -159,7 +172,7 @@ func (r *Repository) Standings(ctx context.Context, user id.UserID, only id.Tena
 // Who came back after a removal has two memberships; the newer one counts.
 func standings(ctx context.Context, q postgres.Querier, user id.UserID, only id.TenantID, lock string) ([]models.Standing, error) {
 	rows, err := q.Query(ctx, `
-		SELECT t.tenant_id, t.kind, t.name, t.slug, t.status, m.role, t.require_mfa, t.ip_ranges, t.session_minutes
+		SELECT t.tenant_id, t.kind, t.name, t.slug, t.status, m.role, m.suspended, t.require_mfa, t.ip_ranges, t.session_minutes
 		FROM memberships m JOIN tenants t ON t.tenant_id = m.tenant_id
 		WHERE m.user_id = $1 AND m.removed_at IS NULL AND t.status <> 'deleted' AND ($2::uuid IS NULL OR m.tenant_id = $2)
 			AND NOT EXISTS (SELECT FROM memberships n

@@ -42,9 +42,10 @@ func (r *Repository) CreateUser(ctx context.Context, u models.User, key string, 
 }
 
 // UserByEmail finds the account of an address by its key, whatever its tenant:
-// nobody is signed in yet. It returns errs.ErrNotFound if there is none.
+// nobody is signed in yet. It returns errs.ErrNotFound if there is none; service accounts
+// have no address, and are never found.
 func (r *Repository) UserByEmail(ctx context.Context, key string) (models.User, error) {
-	return r.scanUser(r.pool.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1`, key))
+	return r.scanUser(r.pool.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1 AND service_of IS NULL`, key))
 }
 
 // UserByIdentity finds the account that a provider's account is linked to, or

@@ -35,6 +35,7 @@ var (
 var (
 	ErrNotMember       = errs.New(errs.NotFound, "tenant_not_found", "There is no such tenant.")
 	ErrTenantSuspended = errs.New(errs.Forbidden, "tenant_suspended", "The tenant is suspended; only its owners may enter it.")
+	ErrMemberSuspended = errs.New(errs.Forbidden, "member_suspended", "The tenant has suspended your membership.")
 	ErrMFARequired     = errs.New(errs.Forbidden, "mfa_required", "The tenant demands a second factor: enable one, and sign in with it.")
 	ErrIPNotAllowed    = errs.New(errs.Forbidden, "ip_not_allowed", "The tenant cannot be entered from this address.")
 	ErrSignInAgain     = errs.New(errs.Forbidden, "sign_in_again", "The tenant demands a fresher sign-in: sign in again.")
@@ -55,8 +56,12 @@ var (
 	ErrTooManyTokens = errs.New(errs.Conflict, "too_many_tokens", "The account has as many tokens as it may have.")
 	// ErrBadToken is the answer to a personal access token that is unknown,
 	// expired or revoked.
-	ErrBadToken  = errs.New(errs.Unauthenticated, "bad_token", "The token is not valid.")
-	ErrBadClient = errs.New(errs.Unauthenticated, "bad_client", "The service's name or secret is wrong.")
+	ErrBadToken   = errs.New(errs.Unauthenticated, "bad_token", "The token is not valid.")
+	ErrAdminsOnly = errs.New(errs.Forbidden, "admins_only", "Only an owner or an admin of the tenant may do this.")
+	// ErrServiceAccountNotFound is also the answer for the moment in which auth-service
+	// has not heard of a new one yet.
+	ErrServiceAccountNotFound = errs.New(errs.NotFound, "service_account_not_found", "The tenant has no such service account.")
+	ErrBadClient              = errs.New(errs.Unauthenticated, "bad_client", "The service's name or secret is wrong.")
 )
 
 // Errors of sign-in with a provider.

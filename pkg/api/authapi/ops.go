@@ -63,7 +63,7 @@ var (
 		Access: api.Public, Summary: "Get new tokens",
 		Description: "A refresh token is good once. Presented again within ten seconds it gives the same successor, " +
 			"so that a client may repeat or race its refresh; after that it ends the session, since somebody else must have used it.",
-		Errors: []*errs.Error{ErrBadRefreshToken, ErrNotMember, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed, ErrSignInAgain},
+		Errors: []*errs.Error{ErrBadRefreshToken, ErrNotMember, ErrMemberSuspended, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed, ErrSignInAgain},
 	}
 	ListTenants = api.Op[struct{}, Tenants]{
 		Name: "listSwitchTenants", Method: http.MethodGet, Path: "/api/v1/auth/tenants",
@@ -74,7 +74,7 @@ var (
 		Summary: "Go on in another tenant",
 		Description: "This session ends and another one begins, in the tenant, with new tokens. " +
 			"Refreshing keeps it there for as long as the user is a member and meets the tenant's demands.",
-		Errors: []*errs.Error{ErrNotMember, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed, ErrSignInAgain},
+		Errors: []*errs.Error{ErrNotMember, ErrMemberSuspended, ErrTenantSuspended, ErrMFARequired, ErrIPNotAllowed, ErrSignInAgain},
 	}
 	Logout = api.Op[struct{}, struct{}]{
 		Name: "logout", Method: http.MethodPost, Path: "/api/v1/auth/logout", Status: http.StatusNoContent,
@@ -121,20 +121,21 @@ var (
 	CreateToken = api.Op[TokenRequest, NewTokenAnswer]{
 		Name: "createToken", Method: http.MethodPost, Path: "/api/v1/auth/tokens", Status: http.StatusCreated,
 		Summary:     "Make a personal access token",
-		Description: "The token is shown in this answer only. There is no Idempotency-Key here, since the answer must not be stored.",
-		Errors:      []*errs.Error{ErrBadScope, ErrBadExpiry, ErrTooManyTokens},
+		Description: "The token is shown in this answer only. There is no Idempotency-Key here, since the answer must not be stored. Owners and admins make the tokens of service accounts.",
+		Errors:      []*errs.Error{ErrBadScope, ErrBadExpiry, ErrTooManyTokens, ErrAdminsOnly, ErrServiceAccountNotFound},
 	}
-	ListTokens = api.Op[api.PageQuery, TokenPage]{
+	ListTokens = api.Op[TokensQuery, TokenPage]{
 		Name: "listTokens", Method: http.MethodGet, Path: "/api/v1/auth/tokens",
 		Summary: "List personal access tokens", Description: "Newest first; revoked ones are left out.",
+		Errors: []*errs.Error{ErrAdminsOnly, ErrServiceAccountNotFound},
 	}
 	GetToken = api.Op[TokenRef, PersonalAccessToken]{
 		Name: "getToken", Method: http.MethodGet, Path: "/api/v1/auth/tokens/{id}",
-		Summary: "Describe a personal access token", Errors: []*errs.Error{errs.ErrNotFound},
+		Summary: "Describe a personal access token", Errors: []*errs.Error{errs.ErrNotFound, ErrAdminsOnly, ErrServiceAccountNotFound},
 	}
 	RevokeToken = api.Op[TokenRef, struct{}]{
 		Name: "revokeToken", Method: http.MethodDelete, Path: "/api/v1/auth/tokens/{id}", Status: http.StatusNoContent,
-		Summary: "Revoke a personal access token", Errors: []*errs.Error{errs.ErrNotFound},
+		Summary: "Revoke a personal access token", Errors: []*errs.Error{errs.ErrNotFound, ErrAdminsOnly, ErrServiceAccountNotFound},
 	}
 )
 
@@ -191,7 +192,7 @@ var Service = api.Service{
 		EnrolTOTP.Spec(), ConfirmTOTP.Spec(), DisableTOTP.Spec(), RenewRecoveryCodes.Spec(),
 		CreateToken.Spec(), ListTokens.Spec(), GetToken.Spec(), RevokeToken.Spec(),
 		ListProviders.Spec(), PublicKeys.Spec(), DevInbox.Spec(),
-		ExchangePAT.Spec(), ServiceToken.Spec(), ExchangeToken.Spec(), RevokeUserSessions.Spec(),
+		ExchangePAT.Spec(), ServiceToken.Spec(), ExchangeToken.Spec(), RevokeUserSessions.Spec(), ProvisionAccount.Spec(),
 	},
 	Raw: []api.RawRoute{{
 		Prefix: "/api/v1/auth/oidc/", Access: api.Public, Rate: api.RateAuth,

@@ -77,7 +77,7 @@ type TenantChoice struct {
 	Kind       string `json:"kind" enum:"personal,organisation"`
 	Name       string `json:"name" doc:"Empty for the user's own, until tenant-service has told it."`
 	Slug       string `json:"slug"`
-	Status     string `json:"status" enum:"active,suspended,deleting"`
+	Status     string `json:"status" enum:"active,suspended,deleting" doc:"Also suspended if the user is, in a tenant that is not."`
 	Role       string `json:"role" enum:"owner,admin,member,guest"`
 	RequireMFA bool   `json:"require_mfa"`
 	Current    bool   `json:"current" doc:"Whether the request came from a session in it."`
@@ -144,6 +144,14 @@ type TokenRequest struct {
 	Scopes    []string  `json:"scopes" minItems:"1" maxItems:"50" nullable:"false" example:"[\"data.records:read\"]" doc:"What it may do, named as Airtable names them."`
 	Bases     []string  `json:"bases" minItems:"1" maxItems:"500" nullable:"false" doc:"Ids of the bases it may see; [\"*\"] for all."`
 	ExpiresAt time.Time `json:"expires_at,omitzero" required:"false" doc:"Without it the token lives until it is revoked."`
+	// ServiceAccountID is a member's user_id at tenant-service.
+	ServiceAccountID string `json:"service_account_id,omitempty" format:"uuid" doc:"The user_id of a service account of the tenant, whose token it is to be; for owners and admins."`
+}
+
+// TokensQuery lists tokens.
+type TokensQuery struct {
+	api.PageQuery
+	ServiceAccountID string `query:"service_account_id" format:"uuid" doc:"Those of a service account instead of one's own; for owners and admins."`
 }
 
 // PersonalAccessToken describes a token; its secret is not kept.
@@ -173,7 +181,8 @@ type NewTokenAnswer struct {
 
 // TokenRef names a personal access token.
 type TokenRef struct {
-	ID string `path:"id" format:"uuid"`
+	ID               string `path:"id" format:"uuid"`
+	ServiceAccountID string `query:"service_account_id" format:"uuid" doc:"The service account whose token it is, unless it is one's own."`
 }
 
 // Providers are the configured OpenID providers.
