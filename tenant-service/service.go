@@ -57,5 +57,6 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	tenants := services.NewTenants(repo, cfg.DeletionGrace, services.Clock)
 	handlers.Register(a.API, tenants, services.NewInvitations(repo, tenants, cfg.PublicURL, services.Clock), cfg.DevInbox)
 	handlers.RegisterLimits(a.API, services.NewLimits(repo, tenants), repo)
+	handlers.RegisterGroups(a.API, services.NewGroups(repo, tenants, services.Clock))
 	return nil
 }

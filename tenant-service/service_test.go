@@ -311,6 +311,20 @@ var ops = map[string]func(ctx context.Context, c *rpc.Client, of person) error{
 	"updateMember": does(tenantapi.UpdateMember, func(p person) tenantapi.MemberUpdate { return tenantapi.MemberUpdate{MemberRef: p.memberRef(p)} }),
 	"removeMember": does(tenantapi.RemoveMember, func(p person) tenantapi.MemberRef { return p.memberRef(p) }),
 	"leaveTenant":  does(tenantapi.LeaveTenant, person.ref),
+	"createServiceAccount": does(tenantapi.CreateServiceAccount, func(p person) tenantapi.NewServiceAccount {
+		return tenantapi.NewServiceAccount{TenantRef: p.ref(), Body: tenantapi.ServiceAccountDraft{Name: "X", Role: "member"}}
+	}),
+	"createGroup": does(tenantapi.CreateGroup, func(p person) tenantapi.NewGroup { return newGroup(p, "X") }),
+	"listGroups":  does(tenantapi.ListGroups, func(p person) tenantapi.GroupsQuery { return tenantapi.GroupsQuery{TenantRef: p.ref()} }),
+	"getGroup":    does(tenantapi.GetGroup, someGroup),
+	"updateGroup": does(tenantapi.UpdateGroup, func(p person) tenantapi.GroupUpdate { return tenantapi.GroupUpdate{GroupRef: someGroup(p)} }),
+	"deleteGroup": does(tenantapi.DeleteGroup, someGroup),
+	"listGroupMembers": does(tenantapi.ListGroupMembers, func(p person) tenantapi.GroupMembersQuery {
+		return tenantapi.GroupMembersQuery{GroupRef: someGroup(p)}
+	}),
+	"changeGroupMembers": does(tenantapi.ChangeGroupMembers, func(p person) tenantapi.GroupMembersChange {
+		return tenantapi.GroupMembersChange{GroupRef: someGroup(p)}
+	}),
 	"createInvitation": does(tenantapi.CreateInvitation, func(p person) tenantapi.NewInvitation {
 		return tenantapi.NewInvitation{TenantRef: p.ref(), Body: tenantapi.Invitee{Email: "a@example.com", Role: "member"}}
 	}),
@@ -403,7 +417,8 @@ func TestTables_ShowNothingToWhoNamesNoTenant(t *testing.T) {
 		UserID: owner.user.String(), TenantID: id.New[id.Tenant]().String(), Email: "a@example.com", Name: "A",
 	}))
 	must(w, owner, tenantapi.CreateInvitation, invite(owner, "b@example.com", "member"))
-	for _, table := range []string{"tenants", "members", "accounts", "invitations", "mails"} {
+	must(w, owner, tenantapi.CreateGroup, newGroup(owner, "G", owner))
+	for _, table := range []string{"tenants", "members", "accounts", "invitations", "mails", "groups", "group_members"} {
 		var n int
 		w.ok(w.pool.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n))
 		if all := w.count(`SELECT count(*) FROM ` + table); n != 0 || all == 0 {

@@ -26,4 +26,6 @@ var (
 	// ErrLastOwner keeps a tenant from being nobody's.
 	ErrLastOwner = errs.New(errs.Conflict, "last_owner", "The tenant needs an owner; make another one first.")
 	ErrBadRole   = errs.New(errs.Invalid, "bad_role", "The member cannot have this role.")
+	// ErrOwnerSuspended keeps a tenant from having owners who cannot enter it.
+	ErrOwnerSuspended = errs.New(errs.Conflict, "owner_suspended", "An owner cannot be suspended; give him another role first.")
 )

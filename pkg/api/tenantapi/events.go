@@ -89,8 +89,10 @@ type MemberChanged struct {
 	// CustomRoles are ids of roles that permission-service keeps.
 	CustomRoles []string `json:"custom_roles"`
 	// Name is what a service account is called; users' names are user-service's.
-	Name    string `json:"name,omitempty"`
-	ActorID string `json:"actor_id,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Suspended members have no sessions in the tenant, and tokens of theirs open nothing.
+	Suspended bool   `json:"suspended,omitempty"`
+	ActorID   string `json:"actor_id,omitempty"`
 }
 
 // The events of groups. The subject is the group's id, the version the group's.

@@ -16,7 +16,7 @@ func TestEvents_AreTheirSamples(t *testing.T) {
 	eventstest.Sample(t, tenantapi.TenantCreated, tenant)
 	eventstest.Sample(t, tenantapi.TenantUpdated, tenant)
 	eventstest.Sample(t, tenantapi.TenantDeleted, tenant)
-	const member = `{"member_id":"m","tenant_id":"t","user_id":"u","kind":"service_account","role":"admin","custom_roles":["r"],"name":"N","actor_id":"u"}`
+	const member = `{"member_id":"m","tenant_id":"t","user_id":"u","kind":"service_account","role":"admin","custom_roles":["r"],"name":"N","suspended":true,"actor_id":"u"}`
 	eventstest.Sample(t, tenantapi.MemberAdded, member)
 	eventstest.Sample(t, tenantapi.MemberUpdated, member)
 	eventstest.Sample(t, tenantapi.MemberRemoved, member)

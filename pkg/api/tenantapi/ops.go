@@ -73,8 +73,8 @@ var (
 	}
 	UpdateMember = api.Op[MemberUpdate, MemberAnswer]{
 		Name: "updateMember", Method: http.MethodPatch, Path: member,
-		Summary: "Change a member's roles", Description: "By owners and admins; only an owner makes owners and changes them.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrMemberNotFound, ErrAdminsOnly, ErrOwnersOnly, ErrLastOwner, ErrBadRole, ErrTenantDeleting, errs.ErrPreconditionFailed},
+		Summary: "Change a member's roles, suspend him, rename a service account", Description: "By owners and admins; only an owner makes owners and changes them. An owner cannot be suspended.",
+		Errors: []*errs.Error{ErrTenantNotFound, ErrMemberNotFound, ErrAdminsOnly, ErrOwnersOnly, ErrLastOwner, ErrBadRole, ErrOwnerSuspended, ErrTenantDeleting, errs.ErrPreconditionFailed},
 	}
 	RemoveMember = api.Op[MemberRef, struct{}]{
 		Name: "removeMember", Method: http.MethodDelete, Path: member, Status: http.StatusNoContent,
@@ -95,6 +95,8 @@ var Service = api.Service{
 		CreateTenant.Spec(), ListTenants.Spec(), GetTenant.Spec(), UpdateTenant.Spec(), SuspendTenant.Spec(), ResumeTenant.Spec(),
 		DeleteTenant.Spec(), KeepTenant.Spec(), TransferTenant.Spec(),
 		ListMembers.Spec(), GetMember.Spec(), UpdateMember.Spec(), RemoveMember.Spec(), LeaveTenant.Spec(),
+		CreateServiceAccount.Spec(),
+		CreateGroup.Spec(), ListGroups.Spec(), GetGroup.Spec(), UpdateGroup.Spec(), DeleteGroup.Spec(), ListGroupMembers.Spec(), ChangeGroupMembers.Spec(),
 		CreateInvitation.Spec(), ListInvitations.Spec(), ResendInvitation.Spec(), RevokeInvitation.Spec(), AcceptInvitation.Spec(), InvitationInbox.Spec(),
 	}, limitOps...),
 }

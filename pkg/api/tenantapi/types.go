@@ -115,6 +115,7 @@ type Member struct {
 	Name        string    `json:"name,omitempty" doc:"Of a service account; those of users are user-service's."`
 	Role        string    `json:"role" enum:"owner,admin,member,guest"`
 	CustomRoles []string  `json:"custom_roles" nullable:"false" doc:"Ids of roles that permission-service keeps."`
+	Suspended   bool      `json:"suspended" doc:"Shut out of the tenant until an owner or admin, or the directory, lets him in again."`
 	Version     int64     `json:"version"`
 	JoinedAt    time.Time `json:"joined_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
@@ -136,12 +137,13 @@ type MemberRef struct {
 type MembersQuery struct {
 	TenantRef
 	api.PageQuery
+	Kind string `query:"kind" enum:"user,service_account" doc:"Only members of this kind."`
 }
 
 // MemberPage is the answer of ListMembers.
 type MemberPage = api.Page[Member]
 
-// MemberUpdate changes a member's roles.
+// MemberUpdate changes a member.
 type MemberUpdate struct {
 	MemberRef
 	Precondition
@@ -152,4 +154,6 @@ type MemberUpdate struct {
 type MemberPatch struct {
 	Role        *string   `json:"role,omitempty" enum:"owner,admin,member,guest"`
 	CustomRoles *[]string `json:"custom_roles,omitempty" maxItems:"50" doc:"Ids of roles that permission-service keeps."`
+	Suspended   *bool     `json:"suspended,omitempty" doc:"Ends the member's sessions in the tenant within a second, and lets no new ones begin."`
+	Name        *string   `json:"name,omitempty" maxLength:"200" doc:"Of a service account."`
 }

@@ -34,7 +34,7 @@ func membership(m repository.Membership) tenantapi.Membership {
 
 func member(m models.Member) tenantapi.Member {
 	return tenantapi.Member{
-		ID: m.ID.String(), UserID: m.User.String(), Kind: m.Kind, Name: m.Name, Role: m.Role, CustomRoles: texts(m.CustomRoles),
+		ID: m.ID.String(), UserID: m.User.String(), Kind: m.Kind, Name: m.Name, Role: m.Role, CustomRoles: texts(m.CustomRoles), Suspended: m.Suspended(),
 		Version: m.Version, JoinedAt: m.JoinedAt, UpdatedAt: m.UpdatedAt,
 	}
 }

@@ -16,9 +16,9 @@ func (h members) list(ctx context.Context, who auth.Principal, in tenantapi.Memb
 	if err != nil {
 		return tenantapi.MemberPage{}, err
 	}
-	return list(in.PageQuery, []any{"members", ref},
+	return list(in.PageQuery, []any{"members", ref, in.Kind},
 		func(after models.MemberID, limit int) ([]models.Member, error) {
-			return h.s.Members(ctx, who, ref, after, limit)
+			return h.s.Members(ctx, who, ref, in.Kind, after, limit)
 		},
 		func(m models.Member) models.MemberID { return m.ID }, member)
 }
@@ -36,7 +36,9 @@ func (h members) update(ctx context.Context, who auth.Principal, in tenantapi.Me
 	if err != nil {
 		return tenantapi.MemberAnswer{}, err
 	}
-	return memberAnswer(h.s.SetRoles(ctx, who, tenant, ref, match(in.Precondition), in.Body.Role, in.Body.CustomRoles))
+	return memberAnswer(h.s.ChangeMember(ctx, who, tenant, ref, match(in.Precondition), services.MemberChange{
+		Role: in.Body.Role, CustomRoles: in.Body.CustomRoles, Suspended: in.Body.Suspended, Name: in.Body.Name,
+	}))
 }
 
 func (h members) remove(ctx context.Context, who auth.Principal, in tenantapi.MemberRef) (none, error) {

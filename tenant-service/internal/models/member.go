@@ -23,6 +23,7 @@ type Member struct {
 	Role                string
 	CustomRoles         []string
 	Name                string // of a service account
+	SuspendedAt         time.Time
 	Version             int64
 	JoinedAt, UpdatedAt time.Time
 }
@@ -33,6 +34,16 @@ func NewMember(tenant id.TenantID, user id.UserID, role string, now time.Time) M
 		ID: id.New[MemberKind](), Tenant: tenant, User: user, Kind: tenantapi.MemberUser, Role: role, CustomRoles: []string{},
 		Version: 1, JoinedAt: now, UpdatedAt: now,
 	}
+}
+
+// Suspended reports whether the member is shut out of the tenant.
+func (m *Member) Suspended() bool { return !m.SuspendedAt.IsZero() }
+
+// NewServiceAccount returns a member that is a program, with a user of its own.
+func NewServiceAccount(tenant id.TenantID, name, role string, custom []string, now time.Time) Member {
+	m := NewMember(tenant, id.New[id.User](), role, now)
+	m.Kind, m.Name, m.CustomRoles = tenantapi.MemberServiceAccount, name, custom
+	return m
 }
 
 // roles from the weakest to the strongest.

@@ -15,7 +15,7 @@ import (
 type Scene struct {
 	Tenant
 	Role    string    // what the caller may act as: the weaker of his token's role and his membership's
-	Actor   *Member   // the caller's membership
+	Actor   *Member   // the caller's membership; nil for a directory
 	Target  *Member   // whom it is about; nil for nobody. The same as Actor if it is about himself
 	Owners  []*Member // of the tenant, in the order in which they joined
 	Removed bool      // Target's membership is over
@@ -31,10 +31,18 @@ type Caller struct {
 	Tenant id.TenantID
 	User   id.UserID
 	Role   string
+	// Directory is a directory that provisions the tenant: it has a role and no
+	// membership.
+	Directory bool
+}
+
+// DirectoryOf is a caller who may what an admin of the tenant may.
+func DirectoryOf(tenant id.TenantID) Caller {
+	return Caller{Tenant: tenant, Role: tenantapi.RoleAdmin, Directory: true}
 }
 
 // NewScene returns a scene of the tenant with those members that matter: its owners, the
-// caller, and whom it is about. It is false if the caller is not among them.
+// caller, and whom it is about. It is false if the caller is not among them, or suspended.
 func NewScene(t Tenant, members []Member, c Caller, about About) (*Scene, bool) {
 	s := &Scene{Tenant: t, before: map[MemberID]int64{}}
 	for i := range members {
@@ -51,7 +59,11 @@ func NewScene(t Tenant, members []Member, c Caller, about About) (*Scene, bool) 
 			s.Target = m
 		}
 	}
-	if s.Actor == nil {
+	if c.Directory {
+		s.Role = c.Role
+		return s, true
+	}
+	if s.Actor == nil || s.Actor.Suspended() {
 		return nil, false
 	}
 	s.Role = Weaker(c.Role, s.Actor.Role)
@@ -175,6 +187,8 @@ func (s *Scene) Transfer(now time.Time) error {
 		return tenantapi.ErrMemberNotFound
 	case s.Target.Kind != tenantapi.MemberUser:
 		return tenantapi.ErrBadRole.Saying("A service account cannot own a tenant.")
+	case s.Target.Suspended():
+		return tenantapi.ErrBadRole.Saying("Who is suspended cannot own a tenant.")
 	case s.Target.User == s.Owner:
 		return nil
 	}
@@ -233,6 +247,38 @@ func (s *Scene) mayGive(role string) error {
 		return tenantapi.ErrOwnersOnly
 	case role == tenantapi.RoleOwner && s.Target.Kind != tenantapi.MemberUser:
 		return tenantapi.ErrBadRole.Saying("A service account cannot own a tenant.")
+	case role == tenantapi.RoleOwner && s.Target.Suspended():
+		return tenantapi.ErrBadRole.Saying("Who is suspended cannot own a tenant.")
+	}
+	return nil
+}
+
+// SuspendMember shuts Target out of the tenant, or lets him in again. Again changes nothing.
+// Who may do so has been decided by SetRoles.
+func (s *Scene) SuspendMember(suspend bool, now time.Time) error {
+	switch {
+	case s.Target.Suspended() == suspend:
+		return nil
+	case suspend && s.Target.Role == tenantapi.RoleOwner:
+		return tenantapi.ErrOwnerSuspended
+	}
+	s.Target.SuspendedAt = time.Time{}
+	if suspend {
+		s.Target.SuspendedAt = now
+	}
+	s.Target.touch(now)
+	return nil
+}
+
+// RenameMember gives Target, who has to be a service account, another name. Who may do so
+// has been decided by SetRoles.
+func (s *Scene) RenameMember(name string, now time.Time) error {
+	if s.Target.Kind != tenantapi.MemberServiceAccount {
+		return errs.ErrInvalid.With(errs.Field{Pointer: "/name", Detail: "is for service accounts; users name themselves"})
+	}
+	if name != s.Target.Name {
+		s.Target.Name = name
+		s.Target.touch(now)
 	}
 	return nil
 }

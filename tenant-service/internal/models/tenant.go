@@ -144,7 +144,7 @@ func Bereave(t Tenant, all []Member, user id.UserID, now time.Time) Bereavement 
 		switch m := &all[i]; {
 		case m.User == user:
 			b.Left = m
-		case m.Kind == tenantapi.MemberUser && (heir == nil || rank(m.Role) > rank(heir.Role)):
+		case m.Kind == tenantapi.MemberUser && (heir == nil || m.before(heir)):
 			heir = m
 		}
 	}
@@ -159,12 +159,22 @@ func Bereave(t Tenant, all []Member, user id.UserID, now time.Time) Bereavement 
 		return b
 	}
 	if heir.Role != tenantapi.RoleOwner {
+		heir.SuspendedAt = time.Time{}
 		heir.setRole(tenantapi.RoleOwner, now)
 		b.Heir = heir
 	}
 	b.Tenant.Owner = heir.User
 	b.Tenant.touch(now)
 	return b
+}
+
+// before reports whether m inherits a tenant rather than other: who is suspended does so
+// only if everybody is.
+func (m *Member) before(other *Member) bool {
+	if m.Suspended() != other.Suspended() {
+		return other.Suspended()
+	}
+	return rank(m.Role) > rank(other.Role)
 }
 
 // EndTenant is the job that erases a tenant when its grace period is over.

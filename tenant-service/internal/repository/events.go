@@ -141,7 +141,7 @@ func (r *Repository) erasedFrom(ctx context.Context, tx pgx.Tx, tenant id.Tenant
 	if in.Left == nil {
 		return events.Emit(ctx, tx, evs...)
 	}
-	if err := deleteMember(ctx, tx, *in.Left); err != nil {
+	if err := deleteMember(ctx, tx, *in.Left, id.UserID{}); err != nil {
 		return err
 	}
 	return events.Emit(ctx, tx, append(evs, MemberEvent(ctx, tenantapi.MemberRemoved, *in.Left, id.UserID{}))...)
@@ -168,6 +168,6 @@ func TenantEvent(ctx context.Context, kind events.Type[tenantapi.TenantChanged],
 func MemberEvent(ctx context.Context, kind events.Type[tenantapi.MemberChanged], m models.Member, actor id.UserID) events.Event {
 	return kind.New(ctx, m.Tenant, m.ID.String(), m.Version, tenantapi.MemberChanged{
 		MemberID: m.ID.String(), TenantID: m.Tenant.String(), UserID: m.User.String(), Kind: m.Kind, Role: m.Role,
-		CustomRoles: list(m.CustomRoles), Name: m.Name, ActorID: actor.String(),
+		CustomRoles: list(m.CustomRoles), Name: m.Name, Suspended: m.Suspended(), ActorID: actor.String(),
 	})
 }

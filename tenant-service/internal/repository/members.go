@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 )
 
-const memberColumns = `m.id, m.tenant_id, m.user_id, m.kind, m.role, m.custom_roles, m.name, m.version, m.joined_at, m.updated_at`
+const memberColumns = `m.id, m.tenant_id, m.user_id, m.kind, m.role, m.custom_roles, m.name, m.suspended_at, m.version, m.joined_at, m.updated_at`
 
 // isNone reports whether err says that something is not there.
 func isNone(err error) bool { return err != nil && errs.From(err).Kind == errs.NotFound }
@@ -31,7 +32,7 @@ type Membership struct {
 func (r *Repository) Memberships(ctx context.Context, user id.UserID, after id.TenantID, limit int) ([]Membership, error) {
 	rows, err := postgres.ForEveryTenant(r.pool).Query(ctx, `
 		SELECT `+tenantColumns+`, m.id, m.role FROM members m JOIN tenants t ON t.tenant_id = m.tenant_id
-		WHERE m.user_id = $1 AND ($2::uuid IS NULL OR m.tenant_id > $2) ORDER BY m.tenant_id LIMIT $3`, user, after, limit)
+		WHERE m.user_id = $1 AND m.suspended_at IS NULL AND ($2::uuid IS NULL OR m.tenant_id > $2) ORDER BY m.tenant_id LIMIT $3`, user, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list memberships: %w", err)
 	}
@@ -46,12 +47,13 @@ func (r *Repository) Memberships(ctx context.Context, user id.UserID, after id.T
 }
 
 // Members returns at most limit of the tenant's members, those after the given one, in
-// the order in which they joined; only the one user's membership unless user is zero.
-func (r *Repository) Members(ctx context.Context, tenant id.TenantID, user id.UserID, after models.MemberID, limit int) ([]models.Member, error) {
+// the order in which they joined; only the one user's membership unless user is zero, and
+// only members of the kind unless it is "".
+func (r *Repository) Members(ctx context.Context, tenant id.TenantID, user id.UserID, kind string, after models.MemberID, limit int) ([]models.Member, error) {
 	return members(ctx, r.of(tenant), `
 		SELECT `+memberColumns+` FROM members m
-		WHERE m.tenant_id = $1 AND ($2::uuid IS NULL OR m.user_id = $2) AND ($3::uuid IS NULL OR m.id > $3) ORDER BY m.id LIMIT $4`,
-		tenant, user, after, limit)
+		WHERE m.tenant_id = $1 AND ($2::uuid IS NULL OR m.user_id = $2) AND ($3::uuid IS NULL OR m.id > $3) AND ($5 = '' OR m.kind = $5)
+		ORDER BY m.id LIMIT $4`, tenant, user, after, limit, kind)
 }
 
 // Member returns a member of the tenant, or tenantapi.ErrMemberNotFound.
@@ -71,11 +73,21 @@ func members(ctx context.Context, q postgres.Querier, sql string, args ...any) (
 	if err != nil {
 		return nil, fmt.Errorf("read members: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[models.Member])
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (models.Member, error) { return scanMember(row) })
 	if err != nil {
 		return nil, fmt.Errorf("read members: %w", err)
 	}
 	return found, nil
+}
+
+func scanMember(row pgx.Row, more ...any) (models.Member, error) {
+	var m models.Member
+	var suspended *time.Time
+	err := row.Scan(append([]any{
+		&m.ID, &m.Tenant, &m.User, &m.Kind, &m.Role, &m.CustomRoles, &m.Name, &suspended, &m.Version, &m.JoinedAt, &m.UpdatedAt,
+	}, more...)...)
+	m.SuspendedAt = zero(suspended)
+	return m, err
 }
 
 // errMember is returned for a user who is a member already.
@@ -103,15 +115,21 @@ func insertMember(ctx context.Context, tx pgx.Tx, m models.Member) error {
 }
 
 func updateMember(ctx context.Context, tx pgx.Tx, m models.Member) error {
-	_, err := tx.Exec(ctx, `UPDATE members SET role = $3, custom_roles = $4, name = $5, version = $6, updated_at = $7 WHERE tenant_id = $1 AND id = $2`,
-		m.Tenant, m.ID, m.Role, list(m.CustomRoles), m.Name, m.Version, m.UpdatedAt)
+	_, err := tx.Exec(ctx, `
+		UPDATE members SET role = $3, custom_roles = $4, name = $5, version = $6, updated_at = $7, suspended_at = $8
+		WHERE tenant_id = $1 AND id = $2`,
+		m.Tenant, m.ID, m.Role, list(m.CustomRoles), m.Name, m.Version, m.UpdatedAt, null(m.SuspendedAt))
 	if err != nil {
 		return fmt.Errorf("update member: %w", err)
 	}
 	return nil
 }
 
-func deleteMember(ctx context.Context, tx pgx.Tx, m models.Member) error {
+// deleteMember takes the member out of his groups, which is announced, and deletes him.
+func deleteMember(ctx context.Context, tx pgx.Tx, m models.Member, actor id.UserID) error {
+	if err := leaveGroups(ctx, tx, m, actor); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM members WHERE tenant_id = $1 AND id = $2`, m.Tenant, m.ID); err != nil {
 		return fmt.Errorf("delete member: %w", err)
 	}

@@ -50,7 +50,7 @@ func insertTenant(ctx context.Context, tx pgx.Tx, t models.Tenant) error {
 func (r *Repository) Tenant(ctx context.Context, c models.Caller) (models.Tenant, string, error) {
 	var role string
 	t, err := scanTenant(r.of(c.Tenant).QueryRow(ctx, `
-		SELECT `+tenantColumns+`, m.role FROM tenants t JOIN members m ON m.tenant_id = t.tenant_id AND m.user_id = $2
+		SELECT `+tenantColumns+`, m.role FROM tenants t JOIN members m ON m.tenant_id = t.tenant_id AND m.user_id = $2 AND m.suspended_at IS NULL
 		WHERE t.tenant_id = $1`, c.Tenant, c.User), &role)
 	return t, models.Weaker(c.Role, role), err
 }
@@ -80,12 +80,12 @@ func (r *Repository) ChangeTenant(ctx context.Context, c models.Caller, about mo
 		if err != nil {
 			return err
 		}
-		return r.storeScene(ctx, tx, s, t, evs)
+		return r.storeScene(ctx, tx, s, t, c.User, evs)
 	})
 	return s, err
 }
 
-func (r *Repository) storeScene(ctx context.Context, tx pgx.Tx, s *models.Scene, before models.Tenant, evs []events.Event) error {
+func (r *Repository) storeScene(ctx context.Context, tx pgx.Tx, s *models.Scene, before models.Tenant, actor id.UserID, evs []events.Event) error {
 	if s.Version != before.Version {
 		if err := updateTenant(ctx, tx, s.Tenant); err != nil {
 			return err
@@ -102,7 +102,7 @@ func (r *Repository) storeScene(ctx context.Context, tx pgx.Tx, s *models.Scene,
 		}
 	}
 	if s.Removed {
-		if err := deleteMember(ctx, tx, *s.Target); err != nil {
+		if err := deleteMember(ctx, tx, *s.Target, actor); err != nil {
 			return err
 		}
 	}

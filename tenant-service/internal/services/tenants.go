@@ -13,7 +13,6 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
-	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
@@ -176,8 +175,9 @@ func (s *Tenants) Memberships(ctx context.Context, who auth.Principal, after id.
 	return s.repo.Memberships(ctx, who.UserID, after, limit)
 }
 
-// Members are the tenant's members; for a guest himself alone.
-func (s *Tenants) Members(ctx context.Context, who auth.Principal, tenant id.TenantID, after models.MemberID, limit int) ([]models.Member, error) {
+// Members are the tenant's members, of the kind unless it is ""; for a guest himself
+// alone.
+func (s *Tenants) Members(ctx context.Context, who auth.Principal, tenant id.TenantID, kind string, after models.MemberID, limit int) ([]models.Member, error) {
 	_, role, err := s.enter(ctx, who, tenant)
 	if err != nil {
 		return nil, err
@@ -186,7 +186,7 @@ func (s *Tenants) Members(ctx context.Context, who auth.Principal, tenant id.Ten
 	if !models.SeesMembers(role) {
 		only = who.UserID
 	}
-	return s.repo.Members(ctx, tenant, only, after, limit)
+	return s.repo.Members(ctx, tenant, only, kind, after, limit)
 }
 
 // Member is one of the tenant's members whom the caller sees.
@@ -202,18 +202,41 @@ func (s *Tenants) Member(ctx context.Context, who auth.Principal, tenant id.Tena
 	return m, err
 }
 
-// SetRoles gives a member other roles; nil leaves them as they are.
-func (s *Tenants) SetRoles(ctx context.Context, who auth.Principal, tenant id.TenantID, member models.MemberID, match models.Match,
-	role *string, custom *[]string) (models.Member, error) {
-	if custom != nil {
-		for _, text := range *custom {
-			if strings.TrimSpace(text) == "" || len(text) > maxName {
-				return models.Member{}, errs.ErrInvalid.With(errs.Field{Pointer: "/custom_roles", Detail: "has to hold ids of roles"})
-			}
+// MemberChange is what of a member is to be another; nil leaves it as it is.
+type MemberChange struct {
+	Role        *string
+	CustomRoles *[]string
+	Suspended   *bool
+	Name        *string // of a service account
+}
+
+// ChangeMember changes a member, if match holds.
+func (s *Tenants) ChangeMember(ctx context.Context, who auth.Principal, tenant id.TenantID, member models.MemberID, match models.Match,
+	c MemberChange) (models.Member, error) {
+	if c.CustomRoles != nil {
+		custom, err := customRoles(*c.CustomRoles)
+		if err != nil {
+			return models.Member{}, err
 		}
+		c.CustomRoles = &custom
+	}
+	if c.Name != nil {
+		name, err := accountName(*c.Name)
+		if err != nil {
+			return models.Member{}, err
+		}
+		c.Name = &name
 	}
 	sc, err := s.change(ctx, who, tenant, models.About{Member: member}, func(sc *models.Scene) error {
-		return sc.SetRoles(role, custom, match, s.now())
+		now := s.now()
+		err := sc.SetRoles(c.Role, c.CustomRoles, match, now)
+		if err == nil && c.Suspended != nil {
+			err = sc.SuspendMember(*c.Suspended, now)
+		}
+		if err == nil && c.Name != nil {
+			err = sc.RenameMember(*c.Name, now)
+		}
+		return err
 	})
 	if err != nil {
 		return models.Member{}, err

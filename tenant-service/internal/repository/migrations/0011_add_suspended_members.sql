@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE members ADD COLUMN suspended_at timestamptz;
