@@ -30,6 +30,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // farHooks is an Airtable that pings, with a gateway before it whose jobs are worked.
@@ -386,7 +387,7 @@ func TestWatch_AJobThatDiedIsReplacedByALaterPing(t *testing.T) {
 	f.owner.get(t, oneTask).ok(t, nil)
 	f.in(airtableapi.WatchListening)
 	// As left behind by a process that was killed while it read.
-	if _, err := f.fleet.pool.Exec(t.Context(), `UPDATE watches SET pinged = pinged + 1, asked_at = $1`, f.fleet.now.Now()); err != nil {
+	if _, err := postgres.ForEveryTenant(f.fleet.pool).Exec(t.Context(), `UPDATE watches SET pinged = pinged + 1, asked_at = $1`, f.fleet.now.Now()); err != nil {
 		t.Fatal(err)
 	}
 	f.fleet.now.Advance(time.Minute)

@@ -42,8 +42,8 @@ func asWatch(row pgx.CollectableRow) (w models.Watch, err error) {
 	return w, err
 }
 
-func (r *Watches) one(ctx context.Context, where string, args ...any) (models.Watch, error) {
-	rows, err := r.pool.Query(ctx, `SELECT `+watchColumns+` FROM watches WHERE `+where, args...)
+func (r *Watches) one(ctx context.Context, tenant id.TenantID, where string, args ...any) (models.Watch, error) {
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `SELECT `+watchColumns+` FROM watches WHERE `+where, args...)
 	if err != nil {
 		return models.Watch{}, fmt.Errorf("select watch: %w", err)
 	}
@@ -56,18 +56,18 @@ func (r *Watches) one(ctx context.Context, where string, args ...any) (models.Wa
 
 // Watch returns errs.ErrNotFound if the base is not watched.
 func (r *Watches) Watch(ctx context.Context, key models.WatchKey) (models.Watch, error) {
-	return r.one(ctx, `tenant_id = $1 AND connection_id = $2 AND base_id = $3`, key.Tenant, key.Connection, key.Base)
+	return r.one(ctx, key.Tenant, `tenant_id = $1 AND connection_id = $2 AND base_id = $3`, key.Tenant, key.Connection, key.Base)
 }
 
 // WatchByID returns errs.ErrNotFound if the tenant has no such watch.
 func (r *Watches) WatchByID(ctx context.Context, tenant id.TenantID, key models.WatchID) (models.Watch, error) {
-	return r.one(ctx, `tenant_id = $1 AND id = $2`, tenant, key)
+	return r.one(ctx, tenant, `tenant_id = $1 AND id = $2`, tenant, key)
 }
 
 // Watches lists at most limit watches of the connection, by base, those after the given
 // one.
 func (r *Watches) Watches(ctx context.Context, tenant id.TenantID, connection models.ConnectionID, after string, limit int) ([]models.Watch, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT `+watchColumns+` FROM watches
 		WHERE tenant_id = $1 AND connection_id = $2 AND base_id > $3 ORDER BY base_id LIMIT $4`, tenant, connection, after, limit)
 	if err != nil {
@@ -84,7 +84,7 @@ func (r *Watches) Watches(ctx context.Context, tenant id.TenantID, connection mo
 // adds the job if the watch is to be looked after. Where the connection is gone it does
 // nothing.
 func (r *Watches) Use(ctx context.Context, key models.WatchKey, now time.Time, settle river.JobArgs) error {
-	err := postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err := postgres.InTenant(ctx, r.pool, key.Tenant, func(tx pgx.Tx) error {
 		var due bool
 		err := tx.QueryRow(ctx, `
 			INSERT INTO watches (tenant_id, connection_id, base_id, id, used_at, check_at) VALUES ($1, $2, $3, $4, $5, $5)
@@ -107,7 +107,7 @@ func (r *Watches) Use(ctx context.Context, key models.WatchKey, now time.Time, s
 // EnqueueDue adds the job that settle makes for each watch that is to be looked after,
 // of whichever tenant, and at most limit. It returns how many.
 func (r *Watches) EnqueueDue(ctx context.Context, now time.Time, limit int, settle func(models.WatchKey) river.JobArgs) (n int, err error) {
-	err = postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err = postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT tenant_id, connection_id, base_id FROM watches WHERE check_at <= $1 ORDER BY check_at LIMIT $2`, now, limit)
 		if err != nil {
@@ -133,7 +133,7 @@ func (r *Watches) EnqueueDue(ctx context.Context, now time.Time, limit int, sett
 // Settle stores what became of the webhook. It returns errs.ErrNotFound for a watch that
 // is gone.
 func (r *Watches) Settle(ctx context.Context, w models.Watch) error {
-	tag, err := r.pool.Exec(ctx, `
+	tag, err := postgres.ForTenant(r.pool, w.Tenant).Exec(ctx, `
 		UPDATE watches SET webhook_id = $4, secret = $5, cursor = $6, expires_at = $7, refused = $8, check_at = $9
 		WHERE tenant_id = $1 AND connection_id = $2 AND base_id = $3`,
 		w.Tenant, w.Connection, w.Base, w.Webhook, w.Secret, w.Cursor, nullable(w.ExpiresAt), w.Refused, w.CheckAt)
@@ -148,7 +148,7 @@ func (r *Watches) Settle(ctx context.Context, w models.Watch) error {
 
 // Forget deletes a watch.
 func (r *Watches) Forget(ctx context.Context, key models.WatchKey) error {
-	_, err := r.pool.Exec(ctx, `
+	_, err := postgres.ForTenant(r.pool, key.Tenant).Exec(ctx, `
 		DELETE FROM watches WHERE tenant_id = $1 AND connection_id = $2 AND base_id = $3`, key.Tenant, key.Connection, key.Base)
 	if err != nil {
 		return fmt.Errorf("forget watch: %w", err)
@@ -164,7 +164,7 @@ const jobLost = 30 * time.Second
 // that will. The job is to wait for so long that it begins at the given interval after
 // the one before.
 func (r *Watches) Ping(ctx context.Context, key models.WatchKey, now time.Time, interval time.Duration, read func(wait time.Duration) river.JobArgs) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, key.Tenant, func(tx pgx.Tx) error {
 		var idle bool
 		var asked *time.Time
 		err := tx.QueryRow(ctx, `
@@ -196,7 +196,7 @@ func (r *Watches) Ping(ctx context.Context, key models.WatchKey, now time.Time, 
 // Handled stores how far the payloads of a webhook were read after its first pings, and
 // reports whether there were more pings since.
 func (r *Watches) Handled(ctx context.Context, w models.Watch, pings int64) (more bool, err error) {
-	err = r.pool.QueryRow(ctx, `
+	err = postgres.ForTenant(r.pool, w.Tenant).QueryRow(ctx, `
 		UPDATE watches SET
 			cursor = CASE webhook_id WHEN $4 THEN greatest(cursor, $5) ELSE cursor END,
 			expires_at = CASE webhook_id WHEN $4 THEN $6 ELSE expires_at END,

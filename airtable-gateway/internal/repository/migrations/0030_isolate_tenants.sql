@@ -23,6 +23,7 @@ SELECT isolate_tenants('thumbnails');
 SELECT isolate_tenants('attachments');
 SELECT isolate_tenants('stable_files');
 SELECT isolate_tenants('record_history');
+SELECT isolate_tenants('watches');
 SELECT isolate_tenants('webhooks');
 SELECT isolate_tenants('webhook_feeds');
 SELECT isolate_tenants('webhook_payloads');
