@@ -4,6 +4,7 @@ package handlers
 
 import (
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
@@ -25,7 +26,11 @@ func Register(a *httpx.API, s *services.Users) {
 	httpx.Handle(a, userapi.LookUpUsers, u.lookUp)
 }
 
-// Listen consumes the events that concern users.
+// Listen consumes the events that concern users, and who is in a tenant with whom.
 func Listen(c *events.Consumer, r *repository.Repository) {
 	events.On(c, authapi.UserRegistered, r.Registered)
+	events.On(c, tenantapi.MemberAdded, r.MemberChanged)
+	events.On(c, tenantapi.MemberUpdated, r.MemberChanged)
+	events.On(c, tenantapi.MemberRemoved, r.MemberChanged)
+	events.On(c, tenantapi.TenantDeleted, r.TenantDeleted)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/user-service/internal/models"
 )
 
@@ -25,6 +26,9 @@ func (r *Repository) Registered(ctx context.Context, tx pgx.Tx, e events.Event, 
 	}
 	if a.Tenant, err = id.Parse[id.Tenant](d.TenantID); err != nil {
 		return fmt.Errorf("tenant of %s: %w", e.ID, err)
+	}
+	if err := postgres.Enter(ctx, tx, a.Tenant); err != nil {
+		return err
 	}
 	now := r.now().UTC().Truncate(time.Microsecond)
 	u := models.New(a.User, a.Tenant, now)

@@ -91,10 +91,12 @@ func insert(ctx context.Context, tx pgx.Tx, u models.User, role string) (bool, e
 	return true, join(ctx, tx, u.Tenant, u.ID, role)
 }
 
-// join makes the user a member; one who is already keeps his role.
+// join makes the user a member, since his token says so; one who is already keeps his role.
+// What tenant-service has told of him counts for more: who was removed does not come back.
 func join(ctx context.Context, tx pgx.Tx, tenant id.TenantID, user id.UserID, role string) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, $3)
+		INSERT INTO memberships (tenant_id, user_id, role)
+		SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT FROM told_memberships WHERE tenant_id = $1 AND user_id = $2)
 		ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING`, tenant, user, role)
 	if err != nil {
 		return fmt.Errorf("insert membership: %w", err)

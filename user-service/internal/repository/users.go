@@ -16,7 +16,7 @@ import (
 // Create stores a profile, its first membership and the events. It reports false,
 // and stores nothing, if the user has a profile, or a tombstone, already.
 func (r *Repository) Create(ctx context.Context, u models.User, role string, evs ...events.Event) (created bool, err error) {
-	err = postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err = postgres.InTenant(ctx, r.pool, u.Tenant, func(tx pgx.Tx) error {
 		if created, err = insert(ctx, tx, u, role); err != nil || !created {
 			return err
 		}
