@@ -1,10 +1,14 @@
-// Package workspaceservice is workspace-service.
+// Package workspaceservice is the service that keeps workspaces: the projects and bases in
+// them, their order, their trash, and what their people say of bases.
 package workspaceservice
 
 import (
 	"context"
-	"time"
 
+	"github.com/riverqueue/river"
+
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/config"
@@ -22,8 +26,23 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	repo := repository.New(pool)
-	items := services.NewItems(repo, cfg.MaxItems, time.Now)
-	handlers.Register(a.API, handlers.Deps{Items: items, Repository: repo})
+	checker, err := a.Permit(ctx)
+	if err != nil {
+		return err
+	}
+	repo := repository.New(pool, services.Clock)
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Retention: cfg.TrashRetention, Now: services.Clock})
+	if _, err := a.Jobs(workers, services.SweepEvery(cfg.SweepInterval)); err != nil {
+		return err
+	}
+	consumer, err := a.Consumer(ctx)
+	if err != nil {
+		return err
+	}
+	handlers.Listen(consumer, repo)
+	rights := services.NewRights(checker, a.Client(permissionapi.Service))
+	tree := services.NewTree(repo, rights, a.Client(airtableapi.Service), services.Limits{Workspaces: cfg.MaxWorkspaces}, services.Clock)
+	handlers.Register(a.API, handlers.Deps{Tree: tree, Retention: cfg.TrashRetention})
 	return nil
 }

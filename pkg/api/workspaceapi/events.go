@@ -49,7 +49,23 @@ var (
 	BaseLinked   = events.Type[BasePlaced]{Name: "com.pyairtable.base.linked.v1", Source: source, Stream: stream}
 	BaseMoved    = events.Type[BasePlaced]{Name: "com.pyairtable.base.moved.v1", Source: source, Stream: stream}
 	BaseUnlinked = events.Type[BasePlaced]{Name: "com.pyairtable.base.unlinked.v1", Source: source, Stream: stream}
+	// BaseUpdated tells of what is said of a base, and of the archive and the trash. It
+	// stays where it is.
+	BaseUpdated = events.Type[BaseChanged]{Name: "com.pyairtable.base.updated.v1", Source: source, Stream: stream}
 )
+
+// BaseChanged says how a base is now beside its place. Changed names fields as in Base,
+// field_notes for documentation of its fields.
+type BaseChanged struct {
+	TenantID    string   `json:"tenant_id"`
+	BaseID      string   `json:"base_id"`
+	WorkspaceID string   `json:"workspace_id"`
+	ProjectID   string   `json:"project_id,omitempty"`
+	Name        string   `json:"name"`
+	Status      string   `json:"status"`
+	Changed     []string `json:"changed"`
+	ActorID     string   `json:"actor_id,omitempty"`
+}
 
 // BasePlaced says where a base is now. WorkspaceID is empty when it is nowhere.
 type BasePlaced struct {
@@ -68,6 +84,8 @@ var (
 	SnapshotTaken    = events.Type[SnapshotChanged]{Name: "com.pyairtable.snapshot.taken.v1", Source: source, Stream: stream}
 	SnapshotRestored = events.Type[SnapshotChanged]{Name: "com.pyairtable.snapshot.restored.v1", Source: source, Stream: stream}
 	ShareLinkCreated = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.created.v1", Source: source, Stream: stream}
+	ShareLinkUpdated = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.updated.v1", Source: source, Stream: stream}
+	ShareLinkOpened  = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.opened.v1", Source: source, Stream: stream}
 	ShareLinkRevoked = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.revoked.v1", Source: source, Stream: stream}
 )
 

@@ -1,23 +1,80 @@
-// Package handlers serves the operations of workspaceapi.
+// Package handlers serves the operations of workspaceapi and hears what other services say.
 package handlers
 
 import (
+	"time"
+
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
+	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
+	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/services"
 )
 
 // Deps are what the handlers translate for.
 type Deps struct {
-	Items      *services.Items
-	Repository *repository.Repository
+	Tree      *services.Tree
+	Retention time.Duration // of the trash
 }
 
 // Register serves every operation of workspaceapi on a.
 func Register(a *httpx.API, d Deps) {
-	i := items{d.Items, d.Repository}
-	httpx.Handle(a, workspaceapi.CreateItem, i.create)
-	httpx.Handle(a, workspaceapi.GetItem, i.item)
-	httpx.Handle(a, workspaceapi.ListItems, i.list)
+	v := view{d.Retention}
+
+	w := workspaces{d.Tree, v}
+	httpx.Handle(a, workspaceapi.CreateWorkspace, w.create)
+	httpx.Handle(a, workspaceapi.ListWorkspaces, w.list)
+	httpx.Handle(a, workspaceapi.GetWorkspace, w.workspace)
+	httpx.Handle(a, workspaceapi.UpdateWorkspace, w.update)
+	httpx.Handle(a, workspaceapi.OrderWorkspace, w.order)
+	httpx.Handle(a, workspaceapi.ArchiveWorkspace, w.shift(models.Archive))
+	httpx.Handle(a, workspaceapi.UnarchiveWorkspace, w.shift(models.Unarchive))
+	httpx.Handle(a, workspaceapi.TrashWorkspace, w.shift(models.Trash))
+	httpx.Handle(a, workspaceapi.RestoreWorkspace, w.shift(models.Restore))
+	httpx.Handle(a, workspaceapi.PurgeWorkspace, w.purge)
+	httpx.Handle(a, workspaceapi.DuplicateWorkspace, w.duplicate)
+
+	p := projects{d.Tree, v}
+	httpx.Handle(a, workspaceapi.CreateProject, p.create)
+	httpx.Handle(a, workspaceapi.ListProjects, p.list)
+	httpx.Handle(a, workspaceapi.GetProject, p.project)
+	httpx.Handle(a, workspaceapi.UpdateProject, p.update)
+	httpx.Handle(a, workspaceapi.OrderProject, p.order)
+	httpx.Handle(a, workspaceapi.ArchiveProject, p.shift(models.Archive))
+	httpx.Handle(a, workspaceapi.UnarchiveProject, p.shift(models.Unarchive))
+	httpx.Handle(a, workspaceapi.TrashProject, p.shift(models.Trash))
+	httpx.Handle(a, workspaceapi.RestoreProject, p.shift(models.Restore))
+	httpx.Handle(a, workspaceapi.PurgeProject, p.purge)
+	httpx.Handle(a, workspaceapi.DuplicateProject, p.duplicate)
+
+	b := bases{d.Tree, v}
+	httpx.Handle(a, workspaceapi.ListOffers, b.offers)
+	httpx.Handle(a, workspaceapi.LinkBase, b.link)
+	httpx.Handle(a, workspaceapi.ListBases, b.list)
+	httpx.Handle(a, workspaceapi.GetBase, b.base)
+	httpx.Handle(a, workspaceapi.UpdateBase, b.update)
+	httpx.Handle(a, workspaceapi.MoveBase, b.move)
+	httpx.Handle(a, workspaceapi.ArchiveBase, b.shift(models.Archive))
+	httpx.Handle(a, workspaceapi.UnarchiveBase, b.shift(models.Unarchive))
+	httpx.Handle(a, workspaceapi.TrashBase, b.shift(models.Trash))
+	httpx.Handle(a, workspaceapi.RestoreBase, b.shift(models.Restore))
+	httpx.Handle(a, workspaceapi.UnlinkBase, b.unlink)
+
+	n := notes{d.Tree}
+	httpx.Handle(a, workspaceapi.ListFieldNotes, n.list)
+	httpx.Handle(a, workspaceapi.PutFieldNote, n.put)
+	httpx.Handle(a, workspaceapi.DeleteFieldNote, n.delete)
+
+	f := favourites{d.Tree}
+	httpx.Handle(a, workspaceapi.ListFavourites, f.list)
+	httpx.Handle(a, workspaceapi.PutFavourite, f.put)
+	httpx.Handle(a, workspaceapi.DeleteFavourite, f.delete)
+}
+
+// Listen hears of what ends elsewhere.
+func Listen(c *events.Consumer, r *repository.Repository) {
+	events.On(c, tenantapi.TenantDeleted, r.TenantDeleted)
+	events.On(c, tenantapi.MemberRemoved, r.MemberRemoved)
 }
