@@ -152,9 +152,9 @@ func checker(a *app.App, rdb redis.UniversalClient) *tokens.Checker {
 		heard = a.Revoked.Live
 	}
 	client := a.Client(authapi.Service)
-	exchange := func(ctx context.Context, token string) (string, error) {
+	exchange := func(ctx context.Context, token string) (tokens.Grant, error) {
 		answer, err := rpc.Call(ctx, client, authapi.ExchangePAT, authapi.PATExchange{Token: token})
-		return answer.AccessToken, err
+		return tokens.Grant{JWT: answer.AccessToken, IPRanges: answer.IPRanges}, err
 	}
 	return tokens.NewChecker(a.Verifier, exchange, heard)
 }

@@ -251,7 +251,17 @@ func TestTenantsDemands_AreMadeAtSwitchAndRefresh(t *testing.T) {
 	to := authapi.SwitchRequest{TenantID: o.tenant.String()}
 	refresh := authapi.RefreshRequest{RefreshToken: in.RefreshToken}
 
+	text, _ := o.pat(in.AccessToken)
+	exchange := func() []string {
+		return must(o.fixture, o.service("api-gateway"), authapi.ExchangePAT, authapi.PATExchange{Token: text}).IPRanges
+	}
+	if got := exchange(); len(got) != 0 {
+		t.Errorf("a token that may be used from anywhere: %v", got)
+	}
 	o.hear(o.tenantIs(2, tenantapi.StatusActive, tenantapi.Security{IPRanges: []string{"192.0.2.0/24"}}))
+	if got := exchange(); len(got) != 1 || got[0] != "192.0.2.0/24" {
+		t.Errorf("where a token may be used: %v", got)
+	}
 	refuse(o.fixture, authapi.ErrIPNotAllowed, "", authapi.Refresh, refresh)
 	refuse(o.fixture, authapi.ErrIPNotAllowed, in.AccessToken, authapi.SwitchTenant, to)
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 
 	"github.com/pyairtable/pyairtable/api-gateway/internal/proxy"
@@ -39,6 +40,7 @@ var (
 	faultMethod   = fault{status: 405, code: "method_not_allowed", detail: "The route does not take this method.", airtable: shapeB("NOT_FOUND")}
 	faultNoToken  = fault{status: 401, code: "unauthenticated", detail: "A valid access token is required.", airtable: shapeA{"AUTHENTICATION_REQUIRED", "Authentication required"}}
 	faultBadToken = fault{status: 401, code: "unauthenticated", detail: "A valid access token is required.", airtable: shapeA{"AUTHENTICATION_REQUIRED", "Authentication required"}}
+	faultAddress  = fault{status: 403, code: authapi.ErrIPNotAllowed.Code, detail: authapi.ErrIPNotAllowed.Message, airtable: shapeA{"INVALID_PERMISSIONS", authapi.ErrIPNotAllowed.Message}}
 	faultAuthAway = fault{status: 503, code: "unavailable", detail: "The token cannot be checked at the moment.", retryAfter: time.Second, airtable: shapeA{"RETRIABLE_ERROR", retriable}}
 	faultTooMany  = fault{status: 429, code: "rate_limited", detail: "Too many requests from this address.", airtable: shapeC{"RATE_LIMIT_REACHED", "Rate limit exceeded. Please try again later"}}
 	faultTooLarge = fault{status: 413, code: "body_too_large", detail: "The request's body is larger than this route takes.", close: true, airtable: shapeA{"REQUEST_TOO_LARGE", "The request body is too large"}}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/pkg/api/auditapi"
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/origin"
@@ -196,17 +197,18 @@ func (v *visit) identify() bool {
 		}
 	}
 	var err error
-	v.who, v.header, err = v.g.Tokens.Check(v.r.Context(), given)
+	v.who, v.header, err = v.g.Tokens.Check(v.r.Context(), given, v.origin.IP)
 	switch {
 	case err == nil && (v.rt.Public || !v.who.IsZero()):
 		return true
 	case err == nil:
 		v.fail(faultNoToken, nil)
+	case v.rt.Public && (errors.Is(err, errs.ErrUnauthenticated) || errors.Is(err, authapi.ErrIPNotAllowed)):
+		v.header = refused // the service answers in its own way
+		return true
+	case errors.Is(err, authapi.ErrIPNotAllowed):
+		v.fail(faultAddress, err)
 	case errors.Is(err, errs.ErrUnauthenticated):
-		if v.rt.Public {
-			v.header = refused // the service answers in its own way
-			return true
-		}
 		v.fail(faultBadToken.saying(errs.From(err).Message), err)
 	default:
 		v.fail(faultAuthAway, err)

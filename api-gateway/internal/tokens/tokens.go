@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +15,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 )
@@ -30,9 +33,15 @@ const (
 	patShardMost = 512
 )
 
+// Grant is what auth-service gives for a personal access token.
+type Grant struct {
+	JWT      string
+	IPRanges []string // CIDR: where it may be used; none: anywhere
+}
+
 // Exchange turns a personal access token into a JWT. Whatever of errs.Unauthenticated it
 // returns is final for that token; other errors are not.
-type Exchange func(ctx context.Context, token string) (jwt string, err error)
+type Exchange func(ctx context.Context, token string) (Grant, error)
 
 // Checker finds out whom a token speaks for. It is safe for concurrent use.
 type Checker struct {
@@ -52,7 +61,8 @@ type hash [sha256.Size]byte
 // pat is what is known of a personal access token; it is kept under its hash, so that the
 // gateway's memory holds no token that lives for long.
 type pat struct {
-	header string // "Bearer JWT"; empty for a token that auth-service refused
+	header string         // "Bearer JWT"; empty for a token that auth-service refused
+	ranges []netip.Prefix // where it may be used; nil for anywhere
 	until  time.Time
 	asked  time.Time
 }
@@ -76,8 +86,10 @@ const bearer = "Bearer "
 // Check reads the value of an Authorization header. It returns who asks and the header
 // that services are to be given, which always holds a JWT. No token at all gives the zero
 // Principal and no error; one that is not valid gives errs.ErrUnauthenticated; when that
-// cannot be found out, errs.ErrUnavailable.
-func (c *Checker) Check(ctx context.Context, header string) (auth.Principal, string, error) {
+// cannot be found out, errs.ErrUnavailable. A personal access token that the tenant does
+// not let be used from that address gives authapi.ErrIPNotAllowed; of sessions auth-service
+// asks it when they begin and go on.
+func (c *Checker) Check(ctx context.Context, header string, from netip.Addr) (auth.Principal, string, error) {
 	if header == "" {
 		return auth.Principal{}, "", nil
 	}
@@ -89,7 +101,7 @@ func (c *Checker) Check(ctx context.Context, header string) (auth.Principal, str
 		return auth.Principal{}, "", errs.ErrUnauthenticated
 	}
 	if strings.HasPrefix(token, patPrefix) && strings.Count(token, ".") < 2 {
-		return c.checkPAT(ctx, token)
+		return c.checkPAT(ctx, token, from)
 	}
 	who, err := c.verifier.Verify(ctx, token)
 	if err != nil {
@@ -102,45 +114,67 @@ func (c *Checker) Check(ctx context.Context, header string) (auth.Principal, str
 	return who, header, nil
 }
 
-func (c *Checker) checkPAT(ctx context.Context, token string) (auth.Principal, string, error) {
+func (c *Checker) checkPAT(ctx context.Context, token string, from netip.Addr) (auth.Principal, string, error) {
 	if len(token) > patMost {
 		return auth.Principal{}, "", errs.ErrUnauthenticated
 	}
 	key := hash(sha256.Sum256([]byte(token)))
-	header, err := c.headerOf(ctx, key, token)
+	known, err := c.knownOf(ctx, key, token)
 	if err != nil {
 		return auth.Principal{}, "", err
 	}
-	who, err := c.verifier.Verify(ctx, header[len(bearer):])
+	who, err := c.verifier.Verify(ctx, known.header[len(bearer):])
 	if err != nil {
 		if errors.Is(err, errs.ErrUnauthenticated) {
 			c.forget(key) // revoked or run out: auth-service decides anew
 		}
 		return auth.Principal{}, "", err
 	}
-	return who, header, nil
+	if !known.admits(from) {
+		return auth.Principal{}, "", authapi.ErrIPNotAllowed
+	}
+	return who, known.header, nil
 }
 
-func (c *Checker) headerOf(ctx context.Context, key hash, token string) (string, error) {
+// admits reports whether the token may be used from the address.
+func (p pat) admits(from netip.Addr) bool {
+	return p.ranges == nil || slices.ContainsFunc(p.ranges, func(r netip.Prefix) bool { return r.Contains(from.Unmap()) })
+}
+
+// parseRanges reads the networks. One that cannot be read admits nobody.
+func parseRanges(list []string) []netip.Prefix {
+	if len(list) == 0 {
+		return nil
+	}
+	ranges := []netip.Prefix{}
+	for _, text := range list {
+		if r, err := netip.ParsePrefix(text); err == nil {
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges
+}
+
+func (c *Checker) knownOf(ctx context.Context, key hash, token string) (pat, error) {
 	now := time.Now()
 	known, ok := c.get(key)
 	if ok && c.current(known, now) {
 		c.Hits.Add(1)
 		if known.header == "" {
-			return "", errs.ErrUnauthenticated
+			return pat{}, errs.ErrUnauthenticated
 		}
-		return known.header, nil
+		return known, nil
 	}
 	c.Misses.Add(1)
-	header, err := c.ask(ctx, key, token)
+	asked, err := c.ask(ctx, key, token)
 	switch {
 	case err == nil || errors.Is(err, errs.ErrUnauthenticated) || ctx.Err() != nil:
-		return header, err
+		return asked, err
 	case ok && known.header != "" && now.Before(known.until):
 		// auth-service is away: what it said holds for as long as it said.
-		return known.header, nil
+		return known, nil
 	}
-	return "", err
+	return pat{}, err
 }
 
 func (c *Checker) current(p pat, now time.Time) bool {
@@ -156,7 +190,7 @@ func (c *Checker) current(p pat, now time.Time) bool {
 
 // ask exchanges the token, once for all who wait for it. A caller that goes away does not
 // take the answer from the others.
-func (c *Checker) ask(ctx context.Context, key hash, token string) (string, error) {
+func (c *Checker) ask(ctx context.Context, key hash, token string) (pat, error) {
 	ch := c.flights.DoChan(string(key[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTime)
 		defer cancel()
@@ -164,33 +198,33 @@ func (c *Checker) ask(ctx context.Context, key hash, token string) (string, erro
 	})
 	select {
 	case <-ctx.Done():
-		return "", errs.ErrUnavailable.Because(ctx.Err())
+		return pat{}, errs.ErrUnavailable.Because(ctx.Err())
 	case res := <-ch:
-		header, _ := res.Val.(string)
-		return header, res.Err
+		p, _ := res.Val.(pat)
+		return p, res.Err
 	}
 }
 
-func (c *Checker) exchanged(ctx context.Context, key hash, token string) (string, error) {
+func (c *Checker) exchanged(ctx context.Context, key hash, token string) (pat, error) {
 	asked := time.Now()
-	jwt, err := c.exchange(ctx, token)
+	grant, err := c.exchange(ctx, token)
 	if err != nil {
 		e := errs.From(err)
 		switch e.Kind {
 		case errs.Unauthenticated, errs.Invalid, errs.Malformed, errs.NotFound, errs.Forbidden:
 			c.Refused.Add(1)
 			c.put(key, pat{asked: asked})
-			return "", errs.ErrUnauthenticated
+			return pat{}, errs.ErrUnauthenticated
 		}
-		return "", errs.ErrUnavailable.Because(err)
+		return pat{}, errs.ErrUnavailable.Because(err)
 	}
-	who, err := c.verifier.Verify(ctx, jwt)
+	who, err := c.verifier.Verify(ctx, grant.JWT)
 	if err != nil {
-		return "", err
+		return pat{}, err
 	}
-	header := bearer + jwt
-	c.put(key, pat{header: header, until: who.ExpiresAt, asked: asked})
-	return header, nil
+	p := pat{header: bearer + grant.JWT, ranges: parseRanges(grant.IPRanges), until: who.ExpiresAt, asked: asked}
+	c.put(key, p)
+	return p, nil
 }
 
 func (c *Checker) shard(key hash) *patShard { return &c.shards[key[0]%patShards] }

@@ -5,6 +5,8 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,10 +84,10 @@ func TestCheck_Tokens(t *testing.T) {
 	s := newSigner(t)
 	c := s.checker(nil, nil)
 	good := "Bearer " + s.sign(t)
-	if who, header, err := c.Check(t.Context(), good); err != nil || who.IsZero() || header != good {
+	if who, header, err := c.Check(t.Context(), good, netip.Addr{}); err != nil || who.IsZero() || header != good {
 		t.Errorf("good token: %v %v", who, err)
 	}
-	if who, header, err := c.Check(t.Context(), ""); err != nil || !who.IsZero() || header != "" {
+	if who, header, err := c.Check(t.Context(), "", netip.Addr{}); err != nil || !who.IsZero() || header != "" {
 		t.Errorf("no token: %v %q %v", who, header, err)
 	}
 	other := newSigner(t)
@@ -98,12 +100,12 @@ func TestCheck_Tokens(t *testing.T) {
 		"service's token": "Bearer " + s.sign(t, func(c *auth.Claims) { c.Subject, c.Audience = "service:x", jwt.ClaimStrings{auth.AudienceService} }),
 		"endless":         "Bearer " + strings.Repeat("x", 1<<20),
 	} {
-		if _, _, err := c.Check(t.Context(), header); !errors.Is(err, errs.ErrUnauthenticated) {
+		if _, _, err := c.Check(t.Context(), header, netip.Addr{}); !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Errorf("%s: %v, want unauthenticated", name, err)
 		}
 	}
 	other.kid = "nobody's"
-	if _, _, err := c.Check(t.Context(), "Bearer "+other.sign(t)); !errors.Is(err, errs.ErrUnauthenticated) {
+	if _, _, err := c.Check(t.Context(), "Bearer "+other.sign(t), netip.Addr{}); !errors.Is(err, errs.ErrUnauthenticated) {
 		t.Errorf("unknown kid: %v, want unauthenticated", err)
 	}
 }
@@ -114,7 +116,7 @@ func TestCheck_VerifiesAgainAfterAKeyChange(t *testing.T) {
 	c := s.checker(nil, nil)
 	header := "Bearer " + s.sign(t)
 	for range 3 {
-		if _, _, err := c.Check(t.Context(), header); err != nil {
+		if _, _, err := c.Check(t.Context(), header, netip.Addr{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -123,7 +125,7 @@ func TestCheck_VerifiesAgainAfterAKeyChange(t *testing.T) {
 	}
 	s.kid = "k2"
 	s.gen.Add(1)
-	if _, _, err := c.Check(t.Context(), header); !errors.Is(err, errs.ErrUnauthenticated) {
+	if _, _, err := c.Check(t.Context(), header, netip.Addr{}); !errors.Is(err, errs.ErrUnauthenticated) {
 		t.Errorf("token of a withdrawn key: %v", err)
 	}
 }
@@ -136,13 +138,13 @@ func TestPAT_IsExchangedOnceForAll(t *testing.T) {
 	answer := s.sign(t, func(c *auth.Claims) { c.PAT = "p1" })
 	var calls atomic.Int64
 	release := make(chan struct{})
-	c := s.checker(func(_ context.Context, token string) (string, error) {
+	c := s.checker(func(_ context.Context, token string) (Grant, error) {
 		if token != aPAT {
 			t.Errorf("exchanged %q", token)
 		}
 		calls.Add(1)
 		<-release
-		return answer, nil
+		return Grant{JWT: answer}, nil
 	}, nil)
 	var wg sync.WaitGroup
 	for i := range 16 {
@@ -152,7 +154,7 @@ func TestPAT_IsExchangedOnceForAll(t *testing.T) {
 			if i == 0 {
 				cancel() // who leaves takes nothing from the others
 			}
-			who, header, err := c.Check(ctx, "Bearer "+aPAT)
+			who, header, err := c.Check(ctx, "Bearer "+aPAT, netip.Addr{})
 			if i > 0 && (err != nil || who.PAT != "p1" || header != "Bearer "+answer) {
 				t.Errorf("%v %v", who, err)
 			}
@@ -162,7 +164,7 @@ func TestPAT_IsExchangedOnceForAll(t *testing.T) {
 	close(release)
 	wg.Wait()
 	for range 5 {
-		_, _, _ = c.Check(t.Context(), "Bearer "+aPAT)
+		_, _, _ = c.Check(t.Context(), "Bearer "+aPAT, netip.Addr{})
 	}
 	if calls.Load() != 1 {
 		t.Errorf("auth-service was asked %d times", calls.Load())
@@ -175,12 +177,12 @@ func TestPAT_RefusalsAndOutages(t *testing.T) {
 	var calls atomic.Int64
 	var answer atomic.Value
 	answer.Store(errs.New(errs.Unauthenticated, "bad_token", "No."))
-	c := s.checker(func(context.Context, string) (string, error) {
+	c := s.checker(func(context.Context, string) (Grant, error) {
 		calls.Add(1)
-		return "", answer.Load().(*errs.Error)
+		return Grant{}, answer.Load().(*errs.Error)
 	}, nil)
 	for range 3 {
-		if _, _, err := c.Check(t.Context(), "Bearer "+aPAT); !errors.Is(err, errs.ErrUnauthenticated) {
+		if _, _, err := c.Check(t.Context(), "Bearer "+aPAT, netip.Addr{}); !errors.Is(err, errs.ErrUnauthenticated) {
 			t.Errorf("unknown token: %v", err)
 		}
 	}
@@ -189,7 +191,7 @@ func TestPAT_RefusalsAndOutages(t *testing.T) {
 	}
 	answer.Store(errs.ErrUnavailable)
 	for range 2 {
-		if _, _, err := c.Check(t.Context(), "Bearer patother.1"); !errors.Is(err, errs.ErrUnavailable) {
+		if _, _, err := c.Check(t.Context(), "Bearer patother.1", netip.Addr{}); !errors.Is(err, errs.ErrUnavailable) {
 			t.Errorf("auth-service away: %v, want unavailable", err)
 		}
 	}
@@ -211,18 +213,18 @@ func TestPAT_SurvivesAuthServiceButNotItsOwnEnd(t *testing.T) {
 	good := s.sign(t, func(c *auth.Claims) { c.ExpiresAt = jwt.NewNumericDate(time.Now().Add(10 * time.Second)) }) // due for renewal
 	var away atomic.Bool
 	var calls atomic.Int64
-	c := s.checker(func(context.Context, string) (string, error) {
+	c := s.checker(func(context.Context, string) (Grant, error) {
 		calls.Add(1)
 		if away.Load() {
-			return "", errs.ErrUnavailable
+			return Grant{}, errs.ErrUnavailable
 		}
-		return good, nil
+		return Grant{JWT: good}, nil
 	}, nil)
-	if _, _, err := c.Check(t.Context(), "Bearer "+aPAT); err != nil {
+	if _, _, err := c.Check(t.Context(), "Bearer "+aPAT, netip.Addr{}); err != nil {
 		t.Fatal(err)
 	}
 	away.Store(true)
-	if _, _, err := c.Check(t.Context(), "Bearer "+aPAT); err != nil || calls.Load() != 2 {
+	if _, _, err := c.Check(t.Context(), "Bearer "+aPAT, netip.Addr{}); err != nil || calls.Load() != 2 {
 		t.Errorf("auth-service away while the JWT holds: %v after %d calls", err, calls.Load())
 	}
 }
@@ -258,8 +260,8 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 	rdb := redistest.OwnServer(t).Client(t) // a channel is shared by all databases of a server
 	r := listen(t, rdb)
 	s := newSigner(t)
-	c := s.checker(func(context.Context, string) (string, error) {
-		return s.sign(t, func(c *auth.Claims) { c.PAT = "01900000-0000-7000-8000-00000000000a" }), nil
+	c := s.checker(func(context.Context, string) (Grant, error) {
+		return Grant{JWT: s.sign(t, func(c *auth.Claims) { c.PAT = "01900000-0000-7000-8000-00000000000a" })}, nil
 	}, r)
 	session, user := id.New[id.Session]().String(), id.New[id.User]().String()
 	for kind, header := range map[string]string{
@@ -267,17 +269,17 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 		"user " + user:   "Bearer " + s.sign(t, func(c *auth.Claims) { c.Subject = user }),
 		"pat 01900000-0000-7000-8000-00000000000a": "Bearer " + aPAT,
 	} {
-		if _, _, err := c.Check(t.Context(), header); err != nil {
+		if _, _, err := c.Check(t.Context(), header, netip.Addr{}); err != nil {
 			t.Fatalf("%s before: %v", kind, err)
 		}
 		k, v, _ := strings.Cut(kind, " ")
 		announce(t, rdb, k, v, true)
 		await.True(t, "revocation of "+kind, func() bool {
-			_, _, err := c.Check(t.Context(), header)
+			_, _, err := c.Check(t.Context(), header, netip.Addr{})
 			return errors.Is(err, errs.ErrUnauthenticated)
 		})
 	}
-	if _, _, err := c.Check(t.Context(), "Bearer "+s.sign(t)); err != nil {
+	if _, _, err := c.Check(t.Context(), "Bearer "+s.sign(t), netip.Addr{}); err != nil {
 		t.Errorf("somebody else's token: %v", err)
 	}
 }
@@ -293,5 +295,36 @@ func TestPAT_IsAskedAboutMoreOftenWhileDeaf(t *testing.T) {
 	c.heard = func() bool { return true }
 	if !c.current(p, now) {
 		t.Error("it is not trusted though revocations are heard")
+	}
+}
+
+func TestPAT_IsUsedFromWhereItsTenantLetsItBeUsed(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	var ranges atomic.Pointer[[]string]
+	c := s.checker(func(_ context.Context, token string) (Grant, error) {
+		return Grant{JWT: s.sign(t, func(c *auth.Claims) { c.PAT = token }), IPRanges: *ranges.Load()}, nil
+	}, nil)
+	for i, k := range []struct {
+		ranges []string
+		from   string
+		want   error
+	}{
+		{nil, "203.0.113.9", nil},
+		{[]string{"192.0.2.0/24", "2001:db8::/32"}, "192.0.2.7", nil},
+		{[]string{"192.0.2.0/24", "2001:db8::/32"}, "::ffff:192.0.2.7", nil},
+		{[]string{"192.0.2.0/24", "2001:db8::/32"}, "2001:db8::7", nil},
+		{[]string{"192.0.2.0/24", "2001:db8::/32"}, "192.0.3.7", authapi.ErrIPNotAllowed},
+		{[]string{"nonsense"}, "192.0.2.7", authapi.ErrIPNotAllowed},
+		{[]string{"192.0.2.0/24"}, "", authapi.ErrIPNotAllowed},
+	} {
+		ranges.Store(&k.ranges)
+		from, _ := netip.ParseAddr(k.from)
+		for range 2 { // asked for, and then known
+			who, header, err := c.Check(t.Context(), fmt.Sprintf("Bearer pat%d.0", i), from)
+			if !errors.Is(err, k.want) || (err == nil) != (header != "") || (err == nil) == who.IsZero() {
+				t.Errorf("from %q with %v: %v, %v", k.from, k.ranges, who, err)
+			}
+		}
 	}
 }

@@ -66,11 +66,11 @@ func (h handlers) revokeToken(ctx context.Context, who auth.Principal, in authap
 }
 
 func (h handlers) exchangePAT(ctx context.Context, _ auth.Principal, in authapi.PATExchange) (authapi.PATAnswer, error) {
-	access, t, until, err := h.Auth.ExchangePAT(ctx, in.Token)
+	p, err := h.Auth.ExchangePAT(ctx, in.Token)
 	if err != nil {
 		return authapi.PATAnswer{}, err
 	}
-	return authapi.PATAnswer{AccessToken: access, ExpiresAt: until, TokenID: t.ID.String()}, nil
+	return authapi.PATAnswer{AccessToken: p.JWT, ExpiresAt: p.Until, TokenID: p.Token.String(), IPRanges: p.IPRanges}, nil
 }
 
 func (h handlers) serviceToken(_ context.Context, _ auth.Principal, in authapi.ServiceTokenRequest) (authapi.ServiceTokenAnswer, error) {

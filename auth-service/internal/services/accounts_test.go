@@ -167,7 +167,7 @@ func TestResetPassword_EndsSessionsAndWorksOnce(t *testing.T) {
 	b.want(err, authapi.ErrBadCredentials)
 	_, err = b.Login(t.Context(), u.Email, "another good passphrase", home)
 	b.ok(err)
-	_, _, _, err = b.ExchangePAT(t.Context(), pat) // scripts of a verified user go on
+	_, err = b.ExchangePAT(t.Context(), pat) // scripts of a verified user go on
 	b.ok(err)
 
 	b.clock.pass(2 * time.Minute)
@@ -193,7 +193,7 @@ func TestResetPassword_TakesAnAccountBackFromWhoeverOpenedIt(t *testing.T) {
 	b.ok(b.ForgotPassword(t.Context(), u.Email))
 	b.work()
 	b.ok(b.ResetPassword(t.Context(), b.mail(u, models.ResetMail).Token, "the owner's own passphrase"))
-	_, _, _, err = b.ExchangePAT(t.Context(), pat)
+	_, err = b.ExchangePAT(t.Context(), pat)
 	b.want(err, authapi.ErrBadToken)
 	mine, err := b.Login(t.Context(), u.Email, "the owner's own passphrase", home)
 	if err != nil || mine.MFAToken != "" {
@@ -236,7 +236,7 @@ func TestUserDeleted_ForgetsTheAccountAndRevokesItsTokens(t *testing.T) {
 	b.want(err, authapi.ErrBadCredentials)
 	_, err = b.Refresh(t.Context(), in.Refresh, home)
 	b.want(err, authapi.ErrBadRefreshToken)
-	_, _, _, err = b.ExchangePAT(t.Context(), pat)
+	_, err = b.ExchangePAT(t.Context(), pat)
 	b.want(err, authapi.ErrBadToken)
 	if list, err := b.repo.Revocations(t.Context(), b.clock.now()); err != nil || len(list) != 1 || list[0].Member() != "user:"+u.ID.String() {
 		t.Errorf("%v %v", list, err)

@@ -61,35 +61,44 @@ func tokenChanged(ctx context.Context, who auth.Principal, what string, token mo
 	}}
 }
 
+// PATAccess is what a personal access token is exchanged for.
+type PATAccess struct {
+	JWT      string
+	Token    models.TokenID
+	Until    time.Time
+	IPRanges []string // from which the tenant lets it be used; none: any
+}
+
 // ExchangePAT returns a JWT for a personal access token, and until when it is
 // good. Unknown, expired and revoked tokens are all authapi.ErrBadToken.
-func (a *Auth) ExchangePAT(ctx context.Context, text string) (access string, t models.Token, until time.Time, err error) {
+func (a *Auth) ExchangePAT(ctx context.Context, text string) (p PATAccess, err error) {
 	defer func() { count(a.Metrics.exchanges, err) }()
 	prefix, ok := models.TokenPrefix(text)
 	if !ok {
-		return "", t, until, authapi.ErrBadToken
+		return p, authapi.ErrBadToken
 	}
-	if t, err = a.Repo.TokenByPrefix(ctx, prefix); err != nil {
-		return "", t, until, instead(err, authapi.ErrBadToken)
+	t, err := a.Repo.TokenByPrefix(ctx, prefix)
+	if err != nil {
+		return p, instead(err, authapi.ErrBadToken)
 	}
 	now := a.Now()
 	if !t.Matches(text) || !t.Live(now) {
-		return "", t, until, authapi.ErrBadToken
+		return p, authapi.ErrBadToken
 	}
 	at, err := a.standing(ctx, t.Home, t.User, t.Tenant)
 	if err != nil {
-		return "", t, until, err
+		return p, err
 	}
 	if at.Role == "" || !at.Open() {
-		return "", t, until, authapi.ErrBadToken
+		return p, authapi.ErrBadToken
 	}
 	a.used.note(t.ID, now)
-	until = t.AccessUntil(patTTL, now)
-	access, err = a.Keys.Sign(auth.Claims{
-		RegisteredClaims: a.registeredClaims(t.User.String(), auth.AudienceUser, until),
+	p = PATAccess{Token: t.ID, Until: t.AccessUntil(patTTL, now), IPRanges: at.IPRanges}
+	p.JWT, err = a.Keys.Sign(auth.Claims{
+		RegisteredClaims: a.registeredClaims(t.User.String(), auth.AudienceUser, p.Until),
 		Tenant:           t.Tenant.String(), Role: at.Role, Scope: strings.Join(t.Scopes, " "), PAT: t.ID.String(), Bases: t.Bases,
 	})
-	return access, t, until, err
+	return p, err
 }
 
 // ServiceToken returns a service's own token for its secret, and how long it

@@ -21,7 +21,7 @@ func TestPAT_RevokedExpiredAndForgedAreRefused(t *testing.T) {
 	b := newBundle(t, nil)
 	who := b.who(b.login(b.register()))
 	exchange := func(text string) error {
-		_, _, _, err := b.ExchangePAT(t.Context(), text)
+		_, err := b.ExchangePAT(t.Context(), text)
 		return err
 	}
 	made, text, err := b.CreateToken(t.Context(), who, order)
@@ -36,9 +36,9 @@ func TestPAT_RevokedExpiredAndForgedAreRefused(t *testing.T) {
 	short.ExpiresAt = b.clock.now().Add(2 * time.Minute)
 	_, shortText, err := b.CreateToken(t.Context(), who, short)
 	b.ok(err)
-	_, _, until, err := b.ExchangePAT(t.Context(), shortText)
-	if err != nil || until.After(short.ExpiresAt) {
-		t.Errorf("a JWT until %s for a token until %s, %v", until, short.ExpiresAt, err)
+	got, err := b.ExchangePAT(t.Context(), shortText)
+	if err != nil || got.Until.After(short.ExpiresAt) {
+		t.Errorf("a JWT until %s for a token until %s, %v", got.Until, short.ExpiresAt, err)
 	}
 	b.clock.pass(2 * time.Minute)
 	b.want(exchange(shortText), authapi.ErrBadToken)
@@ -75,7 +75,7 @@ func TestPAT_UseIsWrittenDownLaterAndLastWhenTheServiceStops(t *testing.T) {
 	b.ok(err)
 	for range 3 {
 		b.clock.pass(time.Second)
-		_, _, _, err = b.ExchangePAT(t.Context(), text)
+		_, err = b.ExchangePAT(t.Context(), text)
 		b.ok(err)
 	}
 	used := b.clock.now()

@@ -227,6 +227,8 @@ type PATAnswer struct {
 	AccessToken string    `json:"access_token"`
 	ExpiresAt   time.Time `json:"expires_at"`
 	TokenID     string    `json:"token_id" format:"uuid" doc:"What a revocation will name."`
+	// IPRanges is for the gateway, which alone knows where a request comes from.
+	IPRanges []string `json:"ip_ranges,omitempty" doc:"Networks (CIDR) from which the tenant lets the token be used; absent for any."`
 }
 
 // ServiceTokenRequest are a service's own credentials.
