@@ -14,6 +14,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/authtest"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 )
 
@@ -178,7 +179,7 @@ func TestAccess_OwnersAndForeignAccounts(t *testing.T) {
 	}
 
 	joined := w.member(id.New[id.Tenant](), "owner")
-	if _, err := w.pool.Exec(t.Context(), `INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, 'member')`, tenant, joined.id); err != nil {
+	if _, err := postgres.ForTenant(w.pool, tenant).Exec(t.Context(), `INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, 'member')`, tenant, joined.id); err != nil {
 		t.Fatal(err)
 	}
 	if got := code(ops["patchUser"](t.Context(), owner, joined.id.String())); got != "" {

@@ -167,7 +167,7 @@ func (w *world) consumed(evs ...events.Event) {
 
 func (w *world) count(sql string, args ...any) (n int) {
 	w.Helper()
-	if err := w.pool.QueryRow(w.Context(), sql, args...).Scan(&n); err != nil {
+	if err := postgres.ForEveryTenant(w.pool).QueryRow(w.Context(), sql, args...).Scan(&n); err != nil {
 		w.Fatal(err)
 	}
 	return n

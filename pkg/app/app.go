@@ -161,6 +161,9 @@ func (a *App) Postgres(ctx context.Context, migrations fs.FS) (*pgxpool.Pool, er
 		return nil, fmt.Errorf("open the database (DATABASE_URL): %w", err)
 	}
 	a.OnClose("postgres", func(context.Context) error { pool.Close(); return nil })
+	if err := postgres.CheckRole(ctx, pool); err != nil {
+		return nil, fmt.Errorf("the role of the database (DATABASE_URL): %w", err)
+	}
 	if err := migrate.Up(ctx, pool, a.Name, migrations); err != nil {
 		return nil, err
 	}

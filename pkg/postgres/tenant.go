@@ -23,6 +23,22 @@ const enter = `SELECT set_config('app.tenant', $1, true)`
 // every stands for all tenants.
 const every = "*"
 
+// ErrBypasses says that row-level security does not hold for a role.
+var ErrBypasses = errors.New("the role is a superuser's or has BYPASSRLS, which no row-level security holds for")
+
+// CheckRole returns ErrBypasses if the pool's role sees every tenant's rows whatever it
+// names.
+func CheckRole(ctx context.Context, pool *pgxpool.Pool) error {
+	var bypasses bool
+	if err := pool.QueryRow(ctx, `SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user`).Scan(&bypasses); err != nil {
+		return fmt.Errorf("look at the role: %w", err)
+	}
+	if bypasses {
+		return ErrBypasses
+	}
+	return nil
+}
+
 // InTenant is InTx for what belongs to one tenant.
 func InTenant(ctx context.Context, pool *pgxpool.Pool, tenant id.TenantID, fn func(tx pgx.Tx) error) error {
 	return inScope(ctx, pool, tenant.String(), fn)

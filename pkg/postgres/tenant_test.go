@@ -107,7 +107,7 @@ func TestForTenant_GivesConnectionsBackWhateverHappens(t *testing.T) {
 	if err := q.QueryRow(t.Context(), `SELECT 1/count(*)::int*0 + 1/(count(*)::int - 1) FROM notes`).Scan(&text); err == nil {
 		t.Error("a division by zero has no error")
 	}
-	if _, err := q.Query(t.Context(), `SELECT $1::int`, "x"); err == nil {
+	if _, err := q.Exec(t.Context(), `SELECT $1::int`, "x"); err == nil {
 		t.Error("a bad argument has no error")
 	}
 	for _, mode := range [][]any{nil, {pgx.QueryExecModeDescribeExec}} {
@@ -159,5 +159,21 @@ func TestForTenant_StatementsMayHaveAModeOfTheirOwn(t *testing.T) {
 	}
 	if n := pool.Stat().AcquiredConns(); n != 0 {
 		t.Errorf("%d connections were not given back", n)
+	}
+}
+
+func TestCheckRole_RefusesWhomNoPolicyHoldsFor(t *testing.T) {
+	t.Parallel()
+	server := pgtest.OwnServer(t)
+	if err := postgres.CheckRole(t.Context(), server.NewDatabase(t, "notes", nil)); err != nil {
+		t.Errorf("a role like a service's: %v", err)
+	}
+	super, err := postgres.Open(t.Context(), server.URL, postgres.Options{AppName: t.Name(), MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close()
+	if err := postgres.CheckRole(t.Context(), super); !errors.Is(err, postgres.ErrBypasses) {
+		t.Errorf("a superuser: %v", err)
 	}
 }

@@ -1,5 +1,7 @@
 // Package repository stores profiles and memberships. A method is a transaction:
-// a fact and the events that announce it are stored together, or not at all.
+// a fact and the events that announce it are stored together, or not at all. PostgreSQL
+// itself keeps memberships apart by tenant (see package postgres of the kit); profiles
+// are of users, who may be in several.
 package repository
 
 import (
@@ -113,6 +115,9 @@ func store(ctx context.Context, tx pgx.Tx, u models.User) error {
 	}
 	if u.Deleted() {
 		deleted, search = &u.DeletedAt, ""
+		if err := postgres.EnterEvery(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `DELETE FROM memberships WHERE user_id = $1`, u.ID); err != nil {
 			return fmt.Errorf("delete memberships: %w", err)
 		}

@@ -28,7 +28,7 @@ func (r *Repository) Create(ctx context.Context, u models.User, role string, evs
 // User returns the user as the caller sees him, or his tombstone. It returns
 // errs.ErrNotFound if there is neither, or the caller may not know of him.
 func (r *Repository) User(ctx context.Context, c models.Caller, user id.UserID) (Member, error) {
-	return r.find(ctx, r.pool, c, user, "")
+	return r.find(ctx, postgres.ForTenant(r.pool, c.Tenant), c, user, "")
 }
 
 func (r *Repository) find(ctx context.Context, q postgres.Querier, c models.Caller, user id.UserID, lock string) (Member, error) {
@@ -45,7 +45,7 @@ func (r *Repository) find(ctx context.Context, q postgres.Querier, c models.Call
 // User does.
 func (r *Repository) Update(ctx context.Context, c models.Caller, user id.UserID,
 	change func(*Member) ([]events.Event, error)) (m Member, err error) {
-	err = postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err = postgres.InTenant(ctx, r.pool, c.Tenant, func(tx pgx.Tx) error {
 		if m, err = r.find(ctx, tx, c, user, ` FOR UPDATE OF u`); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (r *Repository) List(ctx context.Context, c models.Caller, text string, aft
 		from = `users u LEFT JOIN memberships m ON m.tenant_id = $1 AND m.user_id = u.id WHERE ` + visible
 		key = `u.id`
 	}
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, c.Tenant).Query(ctx, `
 		SELECT `+memberColumns+` FROM `+from+` AND u.deleted_at IS NULL
 			AND ($5::uuid IS NULL OR `+key+` > $5) AND u.search LIKE $6
 		ORDER BY `+key+` LIMIT $7`,
