@@ -122,7 +122,12 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
 		Coalesce: batches, Announce: told, Stable: lasting, Watch: watcher, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
+	connections := services.NewConnections(accounts, upstreams, time.Now)
+	snapshotRepo := repository.NewSnapshots(pool, enqueue)
+	snapshots := services.NewSnapshots(connections, local.NewSnapshots(store, snapshotRepo), snapshotRepo, time.Now)
 	workers := river.NewWorkers()
+	river.AddWorker(workers, &services.TakeSnapshotWorker{Snapshots: snapshots})
+	river.AddWorker(workers, &services.RestoreSnapshotWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})
 	river.AddWorker(workers, &local.FetchWorker{Store: store})
 	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
@@ -131,7 +136,6 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically()); err != nil {
 		return err
 	}
-	connections := services.NewConnections(accounts, upstreams, time.Now)
 	directory := repository.NewDirectory(pool, time.Now)
 	consumer, err := a.Consumer(ctx)
 	if err != nil {
@@ -147,6 +151,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		Views:       services.NewViews(connections, store),
 		History:     services.NewHistory(connections, store),
 		Usage:       services.NewUsage(usage, connections, time.Now),
+		Snapshots:   snapshots,
 		Files:       keeper,
 		Watcher:     watcher,
 		APIURL:      cfg.APIURL,

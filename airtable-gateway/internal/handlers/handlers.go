@@ -17,6 +17,7 @@ type Deps struct {
 	Usage       *services.Usage
 	Views       *services.Views
 	History     *services.History
+	Snapshots   *services.Snapshots
 	Files       *files.Keeper
 	Watcher     *watch.Watcher
 	APIURL      string // of connections that name none
@@ -59,6 +60,13 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.ListUsage, u.list)
 	httpx.Handle(a, airtableapi.FetchQuota, u.quota)
 	httpx.Handle(a, airtableapi.SetQuota, u.setQuota)
+
+	p := snapshots{d.Snapshots}
+	httpx.Handle(a, airtableapi.TakeSnapshot, p.take)
+	httpx.Handle(a, airtableapi.FetchSnapshot, p.snapshot)
+	httpx.Handle(a, airtableapi.DeleteSnapshot, p.delete)
+	httpx.Handle(a, airtableapi.RestoreSnapshot, p.restore)
+	httpx.Handle(a, airtableapi.FetchRestore, p.restored)
 
 	httpx.Handle(a, airtableapi.LoadDemo, demo{d.Demo}.load)
 

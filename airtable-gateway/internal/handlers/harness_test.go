@@ -73,6 +73,7 @@ type fleet struct {
 
 	directory *repository.Directory
 	people    *services.People
+	snapshots *services.Snapshots
 	users     *userService
 }
 
@@ -167,9 +168,12 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	connections := services.NewConnections(accounts, upstreams, f.now.Now)
 	f.directory, f.users = repository.NewDirectory(f.pool, f.now.Now), &userService{cards: map[id.UserID]userapi.UserCard{}}
 	f.people = services.NewPeople(f.directory, f.users, log)
+	snapshotRepo := repository.NewSnapshots(f.pool, queue.Insert)
+	f.snapshots = services.NewSnapshots(connections, local.NewSnapshots(store, snapshotRepo), snapshotRepo, time.Now)
 	handlers.Register(f.api, handlers.Deps{
 		Gateway: services.NewGateway(connections, upstreams, f.people), Connections: connections,
 		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, Watcher: f.watcher, APIURL: airtable.DefaultURL,
+		Snapshots: f.snapshots,
 	})
 	server.Start()
 	f.url = server.URL

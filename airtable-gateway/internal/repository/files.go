@@ -54,6 +54,8 @@ func (r *Files) UnusedBlobs(ctx context.Context, before time.Time, limit int) ([
 		  AND NOT EXISTS (SELECT FROM attachments a WHERE a.tenant_id = b.tenant_id AND a.sum = b.sum)
 		  AND NOT EXISTS (SELECT FROM stable_files f WHERE f.tenant_id = b.tenant_id AND f.sum = b.sum)
 		  AND NOT EXISTS (SELECT FROM thumbnails t WHERE t.tenant_id = b.tenant_id AND t.thumb_sum = b.sum)
+		  AND NOT EXISTS (SELECT FROM snapshots s WHERE s.tenant_id = b.tenant_id AND s.sum = b.sum)
+		  AND NOT EXISTS (SELECT FROM snapshot_files s WHERE s.tenant_id = b.tenant_id AND s.sum = b.sum)
 		ORDER BY b.used_at LIMIT $2`, before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("look for unused blobs: %w", err)
@@ -80,7 +82,8 @@ func (r *Files) ForgetBlob(ctx context.Context, b Blob, before time.Time, erase 
 		gone = true
 		return erase()
 	})
-	for _, constraint := range []string{"attachments_blob_fkey", "stable_files_blob_fkey", "thumbnails_thumb_fkey"} {
+	for _, constraint := range []string{"attachments_blob_fkey", "stable_files_blob_fkey", "thumbnails_thumb_fkey",
+		"snapshots_blob_fkey", "snapshot_files_blob_fkey"} {
 		if postgres.IsForeignKey(err, constraint) {
 			return false, nil
 		}
@@ -197,10 +200,10 @@ func (r Reader) CellFiles(ctx context.Context, tenant id.TenantID, base models.B
 	return out, nil
 }
 
-// errBlobGone says that bytes went between the moment they were stored and the one
+// ErrBlobGone says that bytes went between the moment they were stored and the one
 // something wanted to refer to them: only if that took longer than the collector
 // waits.
-var errBlobGone = errors.New("the bytes of an attachment are gone")
+var ErrBlobGone = errors.New("the bytes of an attachment are gone")
 
 // PutCellFiles stores that files stand in their cells, of records that are stored.
 func (t *Tx) PutCellFiles(ctx context.Context, tenant id.TenantID, files []CellFile) error {
@@ -232,7 +235,7 @@ func (t *Tx) send(ctx context.Context, doing string, batch *pgx.Batch) error {
 	}
 	err := t.tx.SendBatch(ctx, batch).Close()
 	if postgres.IsForeignKey(err, "attachments_blob_fkey") {
-		return fmt.Errorf("%s: %w", doing, errBlobGone)
+		return fmt.Errorf("%s: %w", doing, ErrBlobGone)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

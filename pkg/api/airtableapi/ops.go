@@ -145,6 +145,7 @@ var Service = api.Service{
 		ListConnections.Spec(), CreateConnection.Spec(), FetchConnection.Spec(), UpdateConnection.Spec(),
 		DeleteConnection.Spec(), ListWatches.Spec(), LoadDemo.Spec(),
 		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListHistory.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
+		TakeSnapshot.Spec(), FetchSnapshot.Spec(), DeleteSnapshot.Spec(), RestoreSnapshot.Spec(), FetchRestore.Spec(),
 	},
 	Raw: []api.RawRoute{AirtableSurface, Files, Pings},
 }

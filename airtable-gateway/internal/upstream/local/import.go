@@ -22,8 +22,9 @@ type ImportRecord struct {
 
 // seed is what an import may choose about a new record.
 type seed struct {
-	id models.RecordID
-	at time.Time
+	id  models.RecordID
+	at  time.Time
+	was *repository.StoredRow // how the record was that comes back, but for its cells
 }
 
 // importPiece is how many records travel in one transaction.
@@ -60,7 +61,7 @@ func (s *Store) ImportRecords(ctx context.Context, caller upstream.Caller, baseI
 				return ids, fmt.Errorf("import record %s: %w", r.ID, repository.ErrDuplicateID)
 			}
 			chosen[r.ID] = true
-			j.items = append(j.items, item{create: true, chosen: seed{r.ID, r.CreatedAt}, input: plainLists(r.Fields)})
+			j.items = append(j.items, item{create: true, chosen: seed{id: r.ID, at: r.CreatedAt}, input: plainLists(r.Fields)})
 		}
 		if err := s.run(ctx, j); err != nil {
 			return ids, fmt.Errorf("import into %s: %w", table.Name, err)

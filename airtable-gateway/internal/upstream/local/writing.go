@@ -45,7 +45,8 @@ type titleKey struct {
 type draft struct {
 	table   *models.Table
 	rec     *models.Record
-	old     *models.Record // nil: the record is new
+	old     *models.Record        // nil: the record is new
+	was     *repository.StoredRow // of a record that comes back
 	gone    bool
 	changed map[models.FieldID]bool
 }
@@ -228,6 +229,9 @@ func (w *writing) makeDrafts(targets []models.RecordID) {
 				at = w.now
 			}
 			d = w.newDraft(w.table, targets[i], at)
+			if d.was = w.items[i].chosen.was; d.was != nil {
+				d.rec.Version, d.rec.CreatedAt, d.rec.CreatedBy = d.was.Version, d.was.CreatedAt, userOrNobody(d.was.CreatedBy)
+			}
 		}
 		w.items[i].outcome = d
 	}
@@ -272,6 +276,10 @@ func (w *writing) save(ctx context.Context) error {
 	for _, d := range w.order {
 		switch {
 		case d.gone:
+		case d.old == nil && d.was != nil:
+			if err := w.bringBack(ctx, d); err != nil {
+				return err
+			}
 		case d.old == nil:
 			created[d.table.ID] = append(created[d.table.ID], d.rec)
 		case d.noteChanges():
@@ -305,6 +313,20 @@ func (w *writing) save(ctx context.Context) error {
 		return err
 	}
 	return w.tell(ctx, changes)
+}
+
+// bringBack stores a record that was there once, in its place if that is free.
+func (w *writing) bringBack(ctx context.Context, d *draft) error {
+	row := *d.was
+	row.ID, row.Cells = d.rec.ID, models.Marshal(d.rec.Cells)
+	if row.Number == 0 {
+		var err error
+		if row.Number, err = w.tx.NextNumber(ctx, w.tenant(), d.table.ID); err != nil {
+			return err
+		}
+	}
+	d.rec.Number = row.Number
+	return w.tx.InsertRows(ctx, w.tenant(), d.table.ID, []repository.StoredRow{row})
 }
 
 // noteChanges finds which cells are other than they were, and reports whether
