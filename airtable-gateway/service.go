@@ -25,6 +25,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/stable"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/policy"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
@@ -37,6 +38,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/egress"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
@@ -125,6 +127,11 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	connections := services.NewConnections(accounts, upstreams, time.Now)
 	snapshotRepo := repository.NewSnapshots(pool, enqueue)
 	snapshots := services.NewSnapshots(connections, local.NewSnapshots(store, snapshotRepo), snapshotRepo, time.Now)
+	permits, err := a.Permit(ctx)
+	if err != nil {
+		return err
+	}
+	guard := policy.New(permits, store.Views)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.TakeSnapshotWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.RestoreSnapshotWorker{Snapshots: snapshots})
@@ -132,6 +139,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	river.AddWorker(workers, &local.FetchWorker{Store: store})
 	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
 	river.AddWorker(workers, &stable.CopyWorker{Links: lasting})
+	river.AddWorker(workers, &policy.OwnWorker{Guard: guard})
 	watcher.AddWorkers(workers)
 	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically()); err != nil {
 		return err
@@ -144,12 +152,15 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	handlers.Listen(consumer, directory)
 	people := services.NewPeople(directory, services.Users{Client: a.Client(userapi.Service)}, a.Log)
 	a.Go("airtable people", people.Run)
+	ownLater := func(ctx context.Context, o policy.Ownership) error {
+		return postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return queue.Insert(ctx, tx, o) })
+	}
 	handlers.Register(a.API, handlers.Deps{
-		Gateway:     services.NewGateway(connections, upstreams, people),
+		Gateway:     services.NewGateway(connections, upstreams, people, guard, ownLater),
 		Connections: connections,
 		Demo:        services.NewDemo(connections, store),
-		Views:       services.NewViews(connections, store),
-		History:     services.NewHistory(connections, store),
+		Views:       services.NewViews(connections, store, guard),
+		History:     services.NewHistory(connections, store, guard),
 		Usage:       services.NewUsage(usage, connections, time.Now),
 		Snapshots:   snapshots,
 		Files:       keeper,

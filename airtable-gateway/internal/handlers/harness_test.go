@@ -14,6 +14,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -29,6 +30,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/coalesce"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/ledger"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/pipeline/stable"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/policy"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
@@ -44,7 +46,9 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
+	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 	"github.com/pyairtable/pyairtable/pkg/seal"
@@ -87,8 +91,15 @@ func (staticKeys) Generation() uint64 { return 1 }
 // publicURL is what links begin with; tests open them at the fleet's own address.
 const publicURL = "http://public.test"
 
-// newFleet starts the service; connections may point at the allowed addresses.
+// newFleet starts the service; connections may point at the allowed addresses. The role
+// in the token decides.
 func newFleet(t *testing.T, allowed ...string) *fleet {
+	t.Helper()
+	return newFleetOf(t, permit.ByRole{}, allowed...)
+}
+
+// newFleetOf is newFleet where permits decides.
+func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *fleet {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -170,9 +181,13 @@ func newFleet(t *testing.T, allowed ...string) *fleet {
 	f.people = services.NewPeople(f.directory, f.users, log)
 	snapshotRepo := repository.NewSnapshots(f.pool, queue.Insert)
 	f.snapshots = services.NewSnapshots(connections, local.NewSnapshots(store, snapshotRepo), snapshotRepo, time.Now)
+	guard := policy.New(permits, store.Views)
+	later := func(ctx context.Context, o policy.Ownership) error {
+		return postgres.InTx(ctx, f.pool, func(tx pgx.Tx) error { return queue.Insert(ctx, tx, o) })
+	}
 	handlers.Register(f.api, handlers.Deps{
-		Gateway: services.NewGateway(connections, upstreams, f.people), Connections: connections,
-		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store), History: services.NewHistory(connections, store), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, Watcher: f.watcher, APIURL: airtable.DefaultURL,
+		Gateway: services.NewGateway(connections, upstreams, f.people, guard, later), Connections: connections,
+		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store, guard), History: services.NewHistory(connections, store, guard), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, Watcher: f.watcher, APIURL: airtable.DefaultURL,
 		Snapshots: f.snapshots,
 	})
 	server.Start()
@@ -192,6 +207,7 @@ type person struct {
 	f      *fleet
 	tenant id.TenantID
 	user   id.UserID
+	role   string
 	token  string
 }
 
@@ -212,7 +228,7 @@ func (f *fleet) person(t *testing.T, change func(*auth.Claims)) person {
 		Tenant: uid(), Session: uid(), Role: "owner", Scope: auth.Any,
 	}
 	change(&c)
-	p.token = f.sign(t, c)
+	p.token, p.role = f.sign(t, c), c.Role
 	if err := p.user.UnmarshalText([]byte(c.Subject)); err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +253,7 @@ func (f *fleet) sign(t *testing.T, c auth.Claims) string {
 func (p person) pat(t *testing.T, scopes string, bases ...string) person {
 	t.Helper()
 	return p.f.person(t, func(c *auth.Claims) {
+		c.Role = p.role
 		c.Subject, c.Tenant, c.Session, c.PAT, c.Scope, c.Bases = p.user.String(), p.tenant.String(), "", uid(), scopes, bases
 	})
 }

@@ -60,6 +60,18 @@ func (v View) Visible(t *Table) []FieldID {
 	return out
 }
 
+// View finds a view of the table by id or exact name.
+func (t *Table) View(idOrName string) (View, bool) {
+	for _, same := range []func(v View) bool{
+		func(v View) bool { return string(v.ID) == idOrName }, func(v View) bool { return v.Name == idOrName },
+	} {
+		if i := slices.IndexFunc(t.Views, same); i >= 0 {
+			return t.Views[i], true
+		}
+	}
+	return View{}, false
+}
+
 // View finds a view by id or exact name. A view of another table of the base
 // is refused as Airtable refuses it.
 func (b *Base) View(t *Table, idOrName string) (View, error) {

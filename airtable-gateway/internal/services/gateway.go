@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/policy"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
@@ -18,15 +19,21 @@ import (
 )
 
 // Gateway answers Airtable calls for callers: it decides whether the caller's
-// token permits the call, finds the connection of the base, and asks its upstream.
+// token permits the call, finds the connection of the base, and asks its upstream for what
+// the caller may do and see.
 type Gateway struct {
 	connections *Connections
 	upstreams   *Upstreams
 	people      *People
+	guard       *policy.Guard
+	later       func(ctx context.Context, o policy.Ownership) error
 }
 
-// NewGateway returns a Gateway on the connections.
-func NewGateway(c *Connections, u *Upstreams, p *People) *Gateway { return &Gateway{c, u, p} }
+// NewGateway returns a Gateway on the connections. later makes somebody the owner of his
+// base when that could not be done at once.
+func NewGateway(c *Connections, u *Upstreams, p *People, guard *policy.Guard, later func(ctx context.Context, o policy.Ownership) error) *Gateway {
+	return &Gateway{c, u, p, guard, later}
+}
 
 // Do answers the call that v0.Parse read. Refusals of the upstream are answers.
 // The errors are errs.ErrUnauthenticated, airtableapi.ErrNotPermitted (a missing
@@ -47,6 +54,9 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 	case upstream.ListBases:
 		return g.listBases(ctx, who, c)
 	case upstream.CreateBase:
+		if err := g.guard.MayCreateBase(ctx, who); err != nil {
+			return upstream.Answer{}, err
+		}
 		return g.createBase(ctx, who, c)
 	}
 	conn, _, err := g.connections.OfBase(ctx, who.TenantID, c.Base)
@@ -56,7 +66,18 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 	if err := permitWatching(who, conn, c); err != nil {
 		return upstream.Answer{}, err
 	}
-	return g.call(ctx, conn, c)
+	up, err := g.upstreams.Of(conn)
+	if err != nil {
+		return upstream.Answer{}, airtableapi.ErrUpstreamAway.Because(err)
+	}
+	seen, err := g.guard.Admit(ctx, who, policy.Door{Upstream: up, Local: conn.Kind == models.LocalConnection}, c)
+	if refused, ok := models.AsError(err); ok {
+		return v0.Refuse(refused), nil
+	}
+	if err != nil {
+		return upstream.Answer{}, err
+	}
+	return g.ask(ctx, conn, seen, c)
 }
 
 // notBegun makes of a fault one that says that nothing was executed, so that clients
@@ -74,7 +95,10 @@ func (g *Gateway) Base(ctx context.Context, who auth.Principal, base string) (mo
 		return models.OfferedBase{}, airtableapi.ErrBaseNotFound
 	}
 	_, offered, err := g.connections.OfBase(ctx, who.TenantID, base)
-	return offered, err
+	if err != nil {
+		return offered, err
+	}
+	return g.guard.Base(ctx, who, offered)
 }
 
 // Bases lists the bases that the caller may see, in the order of their
@@ -90,7 +114,7 @@ func (g *Gateway) Bases(ctx context.Context, who auth.Principal) ([]models.Offer
 			seen = append(seen, b)
 		}
 	}
-	return seen, nil
+	return g.guard.Bases(ctx, who, seen)
 }
 
 // permit refuses what the caller's token does not open. That the base is hidden
@@ -116,6 +140,11 @@ func (g *Gateway) call(ctx context.Context, conn models.Connection, c upstream.C
 	if err != nil {
 		return upstream.Answer{}, airtableapi.ErrUpstreamAway.Because(err)
 	}
+	return g.ask(ctx, conn, up, c)
+}
+
+// ask makes the call by way of up.
+func (g *Gateway) ask(ctx context.Context, conn models.Connection, up upstream.Upstream, c upstream.Call) (upstream.Answer, error) {
 	answer, err := up.Do(ctx, c)
 	switch {
 	case err != nil && (v0.Reads(c) || errors.Is(err, upstream.ErrNotSent)):
@@ -215,5 +244,19 @@ func (g *Gateway) createBase(ctx context.Context, who auth.Principal, c upstream
 	}); err != nil {
 		logging.From(ctx).Warn("remember created base", zap.Error(err))
 	}
-	return answer, nil
+	return answer, g.own(ctx, policy.Ownership{Tenant: who.TenantID, User: who.UserID, Base: made.ID})
+}
+
+// own makes the creator the owner of his base, at once or soon. That it cannot be done
+// does not undo the base.
+func (g *Gateway) own(ctx context.Context, o policy.Ownership) error {
+	err := g.guard.Own(ctx, o)
+	if err == nil {
+		return nil
+	}
+	logging.From(ctx).Warn("owner of a new base not told", zap.String("base", o.Base), zap.Error(err))
+	if err := g.later(context.WithoutCancel(ctx), o); err != nil {
+		return airtableapi.ErrOutcomeUnknown.Because(err)
+	}
+	return nil
 }

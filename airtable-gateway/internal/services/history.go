@@ -7,9 +7,11 @@ import (
 	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/policy"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 )
@@ -18,10 +20,13 @@ import (
 type History struct {
 	connections *Connections
 	store       *local.Store
+	guard       *policy.Guard
 }
 
-// NewHistory returns the history of store's records.
-func NewHistory(c *Connections, store *local.Store) *History { return &History{c, store} }
+// NewHistory returns the history of store's records, as far as guard lets callers see it.
+func NewHistory(c *Connections, store *local.Store, guard *policy.Guard) *History {
+	return &History{c, store, guard}
+}
 
 // Of returns up to limit changes of a record; see local.Store.History. A base of an
 // Airtable account is airtableapi.ErrHistoryElsewhere.
@@ -29,7 +34,22 @@ func (s *History) Of(ctx context.Context, who auth.Principal, of local.HistoryOf
 	if err := s.connections.mustBeLocal(ctx, who, string(of.Base), airtableapi.ErrHistoryElsewhere); err != nil {
 		return nil, err
 	}
-	return s.store.History(ctx, who.TenantID, of, before, limit)
+	door := policy.Door{Upstream: s.store, Local: true}
+	sight, err := s.guard.Look(ctx, who, door, permissionapi.Read, string(of.Base), of.Table)
+	if err != nil {
+		return nil, err
+	}
+	if sight == nil {
+		return s.store.History(ctx, who.TenantID, of, before, limit)
+	}
+	if err := sight.NameHistory(ctx, door, callerOf(who), &of); err != nil {
+		return nil, err
+	}
+	revisions, err := s.store.History(ctx, who.TenantID, of, before, limit)
+	if err != nil {
+		return nil, err
+	}
+	return sight.Revisions(ctx, door, callerOf(who), of, revisions)
 }
 
 // PruneHistory is the job that forgets changes that are too old.

@@ -50,6 +50,22 @@ func (s *Store) Table(ctx context.Context, tenant id.TenantID, baseID models.Bas
 	return nil, airtableapi.ErrTableNotFound
 }
 
+// Views returns every view of a base, by id. A base that the tenant does not have is
+// airtableapi.ErrBaseNotFound.
+func (s *Store) Views(ctx context.Context, tenant id.TenantID, baseID models.BaseID) (map[string]models.View, error) {
+	base, err := s.schema(ctx, tenant, baseID)
+	if err != nil {
+		return nil, noBase(err)
+	}
+	out := map[string]models.View{}
+	for _, t := range base.Tables {
+		for _, v := range t.Views {
+			out[string(v.ID)] = v
+		}
+	}
+	return out, nil
+}
+
 // View returns a view and its table, or ErrViewNotFound beside what Table returns.
 func (s *Store) View(ctx context.Context, tenant id.TenantID, at ViewAt) (models.View, *models.Table, error) {
 	t, err := s.Table(ctx, tenant, at.Base, at.Table)
@@ -144,14 +160,11 @@ func (s *Store) changeViews(ctx context.Context, caller upstream.Caller, at View
 }
 
 func viewOf(t *models.Table, idOrName string) (models.View, error) {
-	i := slices.IndexFunc(t.Views, func(v models.View) bool { return string(v.ID) == idOrName })
-	if i < 0 {
-		i = slices.IndexFunc(t.Views, func(v models.View) bool { return v.Name == idOrName })
+	v, ok := t.View(idOrName)
+	if !ok {
+		return v, airtableapi.ErrViewNotFound
 	}
-	if i < 0 {
-		return models.View{}, airtableapi.ErrViewNotFound
-	}
-	return t.Views[i], nil
+	return v, nil
 }
 
 func viewToChange(t *models.Table, idOrName string, ifVersion int64) (models.View, error) {
