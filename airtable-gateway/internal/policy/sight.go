@@ -191,7 +191,7 @@ func (s *Sight) find(idOrName string) *seenTable {
 
 // field returns a field that the caller sees, by id or name; nil if there is none.
 func (t *seenTable) field(idOrName string) *field {
-	if f := t.table.find(idOrName); f != nil && !t.hidden[f.id] {
+	if f := t.find(idOrName); f != nil && !t.hidden[f.id] {
 		return f
 	}
 	return nil
