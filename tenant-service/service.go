@@ -46,7 +46,9 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	})
 	river.AddWorker(workers, &services.AnnounceWorker{Repo: repo})
 	river.AddWorker(workers, &services.SweepWorker{Repo: repo})
-	if queue, err = a.Jobs(workers, services.SweepPeriodically()); err != nil {
+	dns := services.Resolver(cfg.DNSAddress)
+	river.AddWorker(workers, &services.CheckDomainsWorker{Repo: repo, DNS: dns})
+	if queue, err = a.Jobs(workers, services.SweepPeriodically(), services.CheckDomainsPeriodically()); err != nil {
 		return err
 	}
 	consumer, err := a.Consumer(ctx)
@@ -57,6 +59,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	tenants := services.NewTenants(repo, cfg.DeletionGrace, services.Clock)
 	handlers.Register(a.API, tenants, services.NewInvitations(repo, tenants, cfg.PublicURL, services.Clock), cfg.DevInbox)
 	handlers.RegisterLimits(a.API, services.NewLimits(repo, tenants), repo)
+	handlers.RegisterDomains(a.API, services.NewDomains(repo, tenants, dns, services.Clock))
 	handlers.RegisterGroups(a.API, services.NewGroups(repo, tenants, services.Clock))
 	return nil
 }

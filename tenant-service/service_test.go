@@ -332,9 +332,20 @@ var ops = map[string]func(ctx context.Context, c *rpc.Client, of person) error{
 	"resendInvitation": does(tenantapi.ResendInvitation, someInvitation),
 	"revokeInvitation": does(tenantapi.RevokeInvitation, someInvitation),
 	"acceptInvitation": does(tenantapi.AcceptInvitation, func(person) tenantapi.Acceptance { return tenantapi.Acceptance{Token: "inv_x"} }),
-	"listPlans":        does(tenantapi.ListPlans, func(person) api.PageQuery { return api.PageQuery{} }),
-	"showLimits":       does(tenantapi.ShowLimits, person.ref),
-	"showSubscription": does(tenantapi.ShowSubscription, person.ref),
+	"addDomain": does(tenantapi.AddDomain, func(p person) tenantapi.NewDomain {
+		return tenantapi.NewDomain{TenantRef: p.ref(), Body: tenantapi.DomainDraft{Domain: "example.com", Role: "member"}}
+	}),
+	"listDomains":  does(tenantapi.ListDomains, func(p person) tenantapi.DomainsQuery { return tenantapi.DomainsQuery{TenantRef: p.ref()} }),
+	"verifyDomain": does(tenantapi.VerifyDomain, func(p person) tenantapi.DomainRef { return domainRef(p, p.member) }),
+	"updateDomain": does(tenantapi.UpdateDomain, func(p person) tenantapi.DomainUpdate {
+		return tenantapi.DomainUpdate{DomainRef: domainRef(p, p.member)}
+	}),
+	"removeDomain":        does(tenantapi.RemoveDomain, func(p person) tenantapi.DomainRef { return domainRef(p, p.member) }),
+	"listJoinableTenants": does(tenantapi.ListJoinable, func(person) api.PageQuery { return api.PageQuery{} }),
+	"joinTenant":          does(tenantapi.JoinTenant, person.ref),
+	"listPlans":           does(tenantapi.ListPlans, func(person) api.PageQuery { return api.PageQuery{} }),
+	"showLimits":          does(tenantapi.ShowLimits, person.ref),
+	"showSubscription":    does(tenantapi.ShowSubscription, person.ref),
 }
 
 func someInvitation(p person) tenantapi.InvitationRef {
@@ -375,7 +386,7 @@ func TestAccess_EveryOperationRefusesWhomItMust(t *testing.T) {
 				}
 				continue
 			}
-			if c.want == errs.NotFound && (name == "createTenant" || name == "listTenants" || name == "listPlans") {
+			if c.want == errs.NotFound && (name == "createTenant" || name == "listTenants" || name == "listPlans" || name == "listJoinableTenants") {
 				if err != nil {
 					t.Errorf("%s by %s: %v", name, who, err)
 				}

@@ -51,7 +51,11 @@ func (r *Repository) Registered(ctx context.Context, tx pgx.Tx, e events.Event, 
 	if err := insertMember(ctx, tx, owner); err != nil {
 		return err
 	}
-	return events.Emit(ctx, tx, TenantEvent(ctx, tenantapi.TenantCreated, t, nil, id.UserID{}), MemberEvent(ctx, tenantapi.MemberAdded, owner, id.UserID{}))
+	err = events.Emit(ctx, tx, TenantEvent(ctx, tenantapi.TenantCreated, t, nil, id.UserID{}), MemberEvent(ctx, tenantapi.MemberAdded, owner, id.UserID{}))
+	if err != nil {
+		return err
+	}
+	return r.autoJoin(ctx, tx, user)
 }
 
 // Verified notes that the user has proved to read the mail of his address.
@@ -70,7 +74,7 @@ func (r *Repository) Verified(ctx context.Context, tx pgx.Tx, e events.Event, d 
 	if err != nil {
 		return fmt.Errorf("note verified address: %w", err)
 	}
-	return nil
+	return r.autoJoin(ctx, tx, user)
 }
 
 // Erased ends the memberships of a user who was erased, and his personal tenant. An
