@@ -64,7 +64,7 @@ func Listen(c *events.Consumer, r *repository.Repository) {
 	events.On(c, tenantapi.MemberRemoved, r.MemberRemoved)
 	events.On(c, tenantapi.GroupChangedEvent, r.GroupChanged)
 	events.On(c, tenantapi.GroupDeletedEvent, r.GroupDeleted)
-	events.On(c, workspaceapi.WorkspaceCreated, r.WorkspacePlaced)
+	events.On(c, workspaceapi.WorkspaceCreated, r.WorkspaceCreated)
 	events.On(c, workspaceapi.WorkspaceUpdated, r.WorkspacePlaced)
 	events.On(c, workspaceapi.WorkspaceDeleted, r.WorkspaceDeleted)
 	events.On(c, workspaceapi.BaseLinked, r.BasePlaced)
