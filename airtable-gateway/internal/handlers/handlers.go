@@ -38,6 +38,10 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.UpdateRecord, r.update)
 	httpx.Handle(a, airtableapi.DeleteRecord, r.delete)
 
+	in := readers{b, r}
+	httpx.Handle(a, airtableapi.ReadTables, in.tables)
+	httpx.Handle(a, airtableapi.ReadRecords, in.list)
+
 	v := views{d.Views}
 	httpx.Handle(a, airtableapi.ListViews, v.list)
 	httpx.Handle(a, airtableapi.CreateView, v.create)

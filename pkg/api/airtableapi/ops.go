@@ -146,6 +146,7 @@ var Service = api.Service{
 		DeleteConnection.Spec(), ListWatches.Spec(), LoadDemo.Spec(),
 		ListViews.Spec(), CreateView.Spec(), FetchView.Spec(), UpdateView.Spec(), DeleteView.Spec(), ListHistory.Spec(), ListUsage.Spec(), FetchQuota.Spec(), SetQuota.Spec(),
 		TakeSnapshot.Spec(), FetchSnapshot.Spec(), DeleteSnapshot.Spec(), RestoreSnapshot.Spec(), FetchRestore.Spec(),
+		ReadTables.Spec(), ReadRecords.Spec(),
 	},
 	Raw: []api.RawRoute{AirtableSurface, Files, Pings},
 }
