@@ -1,5 +1,6 @@
 // Package workspaceservice is the service that keeps workspaces: the projects and bases in
-// them, their order, their trash, and what their people say of bases.
+// them, their order and trash, who shares them, and what
+// happens in them.
 package workspaceservice
 
 import (
@@ -30,9 +31,13 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	box, err := a.Seal()
+	if err != nil {
+		return err
+	}
 	repo := repository.New(pool, services.Clock)
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Retention: cfg.TrashRetention, Now: services.Clock})
+	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Trash: cfg.TrashRetention, Feed: cfg.ActivityRetention, Now: services.Clock})
 	if _, err := a.Jobs(workers, services.SweepEvery(cfg.SweepInterval)); err != nil {
 		return err
 	}
@@ -43,6 +48,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	handlers.Listen(consumer, repo)
 	rights := services.NewRights(checker, a.Client(permissionapi.Service))
 	tree := services.NewTree(repo, rights, a.Client(airtableapi.Service), services.Limits{Workspaces: cfg.MaxWorkspaces}, services.Clock)
-	handlers.Register(a.API, handlers.Deps{Tree: tree, Retention: cfg.TrashRetention})
+	shares := services.NewShares(tree)
+	handlers.Register(a.API, handlers.Deps{Tree: tree, Shares: shares, Links: services.NewLinks(shares, box), Retention: cfg.TrashRetention})
 	return nil
 }

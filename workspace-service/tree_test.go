@@ -371,13 +371,11 @@ func TestTenantDeleted_ErasesAllAndNothingComesAfter(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	owner, other := w.owner(), w.owner()
-	in := w.workspace(owner, "A")
-	w.project(owner, in, "P")
-	b := w.base(owner, in, "appOne")
-	must(w, owner, workspaceapi.PutFavourite, workspaceapi.FavouriteRef{Kind: "base", ObjectID: b.ID})
+	in, _, _ := w.fill(owner)
 	w.workspace(other, "other's")
 	gone := tenantapi.TenantDeleted.New(t.Context(), owner.tenant, owner.tenant.String(), 2, tenantapi.TenantChanged{TenantID: owner.tenant.String(), Status: "deleted"})
 	w.hear(gone)
+	w.hear(workspaceapi.WorkspaceUpdated.New(t.Context(), owner.tenant, in.ID, 9, workspaceapi.WorkspaceChanged{WorkspaceID: in.ID})) // late
 	for _, table := range tables {
 		if n := w.count(`SELECT count(*) FROM `+table+` WHERE tenant_id = $1`, owner.tenant); n != 0 {
 			t.Errorf("%s: %d rows are left", table, n)
@@ -390,7 +388,7 @@ func TestTenantDeleted_ErasesAllAndNothingComesAfter(t *testing.T) {
 }
 
 // tables are those of tenants, but for the marks of deleted ones.
-var tables = strings.Fields(`workspaces projects bases field_notes favourites`)
+var tables = strings.Fields(`workspaces projects bases field_notes favourites share_links activities`)
 
 func TestTables_ShowNothingToWhoNamesNoTenant(t *testing.T) {
 	t.Parallel()
@@ -417,6 +415,8 @@ func (w *world) fill(owner person) (in workspaceapi.Workspace, p workspaceapi.Pr
 	p, b = w.project(owner, in, "P"), w.base(owner, in, "appOne")
 	must(w, owner, workspaceapi.PutFavourite, workspaceapi.FavouriteRef{Kind: "base", ObjectID: b.ID})
 	must(w, owner, workspaceapi.PutFieldNote, document(b, "fld1", "what it is"))
+	must(w, owner, workspaceapi.CreateShareLink, workspaceapi.NewShareLink{WorkspaceID: in.ID})
+	await.True(w.t, "the feed tells of it", func() bool { return w.count(`SELECT count(*) FROM activities WHERE kind = 'share_link.created'`) > 0 })
 	return in, p, b
 }
 

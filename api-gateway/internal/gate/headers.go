@@ -16,7 +16,7 @@ var (
 	varyOrigin = []string{"Origin"}
 	allMethods = []string{"DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"}
 	corsAge    = []string{"7200"}
-	corsTakes  = []string{"authorization,content-type,if-match,if-none-match,idempotency-key,x-request-id,traceparent,tracestate,cache-control,x-requested-with"}
+	corsTakes  = []string{"authorization,content-type,if-match,if-none-match,idempotency-key,x-request-id,traceparent,tracestate,cache-control,x-requested-with,share-grant"}
 	// What Airtable's API allows, which browsers' Airtable clients ask for.
 	corsAirtable = []string{"authorization,content-length,content-type,user-agent,x-airtable-application-id,x-airtable-user-agent,x-api-version,x-requested-with,x-request-id,traceparent,cache-control,if-none-match,x-pyairtable-coalesce,x-pyairtable-marker-field,x-pyairtable-priority"}
 )

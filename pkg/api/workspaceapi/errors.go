@@ -24,6 +24,7 @@ var (
 	ErrLinked     = errs.New(errs.Conflict, "base_linked", "The base is in a workspace already; it can be moved.")
 	ErrNoBase     = errs.New(errs.NotFound, "base_not_offered", "No connection of the tenant offers such a base.")
 	ErrExpiry     = errs.New(errs.Invalid, "bad_expiry", "The end has passed.").With(errs.Field{Pointer: "/expires_at", Detail: "has passed"})
+	ErrOneObject  = errs.New(errs.Invalid, "one_object", "Either a workspace or a base has to be named.")
 	ErrOffline    = errs.New(errs.Unavailable, "sharing_unavailable", "Sharing needs permission-service, which this fleet does not run.").After(time.Minute)
 	ErrPassword   = errs.New(errs.Forbidden, "share_password", "The link wants its password.")
 	ErrAttempts   = errs.New(errs.TooMany, "share_attempts", "Too many wrong passwords were given for this link.")

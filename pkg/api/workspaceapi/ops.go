@@ -18,6 +18,9 @@ const (
 	fieldNote  = fieldNotes + "/{table_id}/{field_id}"
 	favourites = "/api/v1/favourites"
 	favourite  = favourites + "/{kind}/{object_id}"
+	shareLinks = "/api/v1/share-links"
+	shareLink  = shareLinks + "/{link_id}"
+	shared     = "/api/v1/shared"
 )
 
 var none = errs.ErrNotFound
@@ -182,7 +185,7 @@ var (
 	}
 )
 
-// Favourites are each caller's own.
+// Favourites and the feed are each caller's own.
 var (
 	ListFavourites = api.Op[api.PageQuery, FavouritePage]{
 		Name: "listFavourites", Method: http.MethodGet, Path: favourites, Summary: "List the caller's favourites",
@@ -195,6 +198,11 @@ var (
 	DeleteFavourite = api.Op[FavouriteRef, struct{}]{
 		Name: "deleteFavourite", Method: http.MethodDelete, Path: favourite, Status: http.StatusNoContent, Summary: "Unmark a favourite",
 	}
+	ListActivity = api.Op[ActivityQuery, ActivityPage]{
+		Name: "listActivity", Method: http.MethodGet, Path: "/api/v1/activity", Summary: "What happened in workspaces and bases",
+		Description: "Newest first, of what the caller may see; who was given access, and members of the tenant, are for those who may share.",
+		Errors:      []*errs.Error{none},
+	}
 )
 
 // Service is workspace-service.
@@ -202,7 +210,7 @@ var Service = api.Service{
 	Name: "workspace-service", Title: "Workspace", Port: 8005, Database: "pyairtable_workspaces", Phase: 2,
 	Needs:   []string{"auth-service", "airtable-gateway", "permission-service"},
 	Streams: []string{stream},
-	Ops: []api.Spec{
+	Ops: append([]api.Spec{
 		CreateWorkspace.Spec(), ListWorkspaces.Spec(), GetWorkspace.Spec(), UpdateWorkspace.Spec(), OrderWorkspace.Spec(), ArchiveWorkspace.Spec(),
 		UnarchiveWorkspace.Spec(), TrashWorkspace.Spec(), RestoreWorkspace.Spec(), PurgeWorkspace.Spec(), DuplicateWorkspace.Spec(),
 		CreateProject.Spec(), ListProjects.Spec(), GetProject.Spec(), UpdateProject.Spec(), OrderProject.Spec(), ArchiveProject.Spec(),
@@ -210,6 +218,6 @@ var Service = api.Service{
 		ListOffers.Spec(), LinkBase.Spec(), ListBases.Spec(), GetBase.Spec(), UpdateBase.Spec(), MoveBase.Spec(), ArchiveBase.Spec(),
 		UnarchiveBase.Spec(), TrashBase.Spec(), RestoreBase.Spec(), UnlinkBase.Spec(),
 		ListFieldNotes.Spec(), PutFieldNote.Spec(), DeleteFieldNote.Spec(),
-		ListFavourites.Spec(), PutFavourite.Spec(), DeleteFavourite.Spec(),
-	},
+		ListFavourites.Spec(), PutFavourite.Spec(), DeleteFavourite.Spec(), ListActivity.Spec(),
+	}, sharingOps...),
 }

@@ -4,6 +4,8 @@ package handlers
 import (
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/events"
@@ -16,6 +18,8 @@ import (
 // Deps are what the handlers translate for.
 type Deps struct {
 	Tree      *services.Tree
+	Shares    *services.Shares
+	Links     *services.Links
 	Retention time.Duration // of the trash
 }
 
@@ -71,10 +75,61 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, workspaceapi.ListFavourites, f.list)
 	httpx.Handle(a, workspaceapi.PutFavourite, f.put)
 	httpx.Handle(a, workspaceapi.DeleteFavourite, f.delete)
+
+	httpx.Handle(a, workspaceapi.ListActivity, feed{d.Tree}.list)
+
+	s := shares{d.Shares}
+	httpx.Handle(a, workspaceapi.ListWorkspaceShares, s.listOfWorkspace)
+	httpx.Handle(a, workspaceapi.PutWorkspaceShare, s.putWorkspace)
+	httpx.Handle(a, workspaceapi.DeleteWorkspaceShare, s.deleteWorkspace)
+	httpx.Handle(a, workspaceapi.ListBaseShares, s.listOfBase)
+	httpx.Handle(a, workspaceapi.PutBaseShare, s.putBase)
+	httpx.Handle(a, workspaceapi.DeleteBaseShare, s.deleteBase)
+
+	l := links{d.Links}
+	httpx.Handle(a, workspaceapi.CreateShareLink, l.create)
+	httpx.Handle(a, workspaceapi.ListShareLinks, l.list)
+	httpx.Handle(a, workspaceapi.GetShareLink, l.link)
+	httpx.Handle(a, workspaceapi.UpdateShareLink, l.update)
+	httpx.Handle(a, workspaceapi.RevokeShareLink, l.revoke)
+	httpx.Handle(a, workspaceapi.OpenShare, l.open)
+	httpx.Handle(a, workspaceapi.ListSharedBases, l.bases)
+	httpx.Handle(a, workspaceapi.ListSharedTables, l.tables)
+	httpx.Handle(a, workspaceapi.ListSharedRecords, l.records)
 }
 
-// Listen hears of what ends elsewhere.
+// Listen hears of what ends elsewhere, and of what the feed tells.
 func Listen(c *events.Consumer, r *repository.Repository) {
 	events.On(c, tenantapi.TenantDeleted, r.TenantDeleted)
+	events.On(c, tenantapi.MemberAdded, r.MemberAdded)
+	events.On(c, tenantapi.MemberUpdated, r.MemberUpdated)
 	events.On(c, tenantapi.MemberRemoved, r.MemberRemoved)
+	events.On(c, permissionapi.PermissionsChanged, r.PermissionsChanged)
+	for _, t := range []events.Type[workspaceapi.WorkspaceChanged]{
+		workspaceapi.WorkspaceCreated, workspaceapi.WorkspaceUpdated, workspaceapi.WorkspaceDeleted,
+	} {
+		events.On(c, t, r.WorkspaceChanged)
+	}
+	for _, t := range []events.Type[workspaceapi.ProjectChanged]{
+		workspaceapi.ProjectCreated, workspaceapi.ProjectUpdated, workspaceapi.ProjectDeleted,
+	} {
+		events.On(c, t, r.ProjectChanged)
+	}
+	for _, t := range []events.Type[workspaceapi.BasePlaced]{workspaceapi.BaseLinked, workspaceapi.BaseMoved, workspaceapi.BaseUnlinked} {
+		events.On(c, t, r.BasePlaced)
+	}
+	events.On(c, workspaceapi.BaseUpdated, r.BaseChanged)
+	events.On(c, workspaceapi.SnapshotTaken, r.SnapshotChanged)
+	events.On(c, workspaceapi.SnapshotRestored, r.SnapshotChanged)
+	for _, t := range []events.Type[workspaceapi.ShareLinkChanged]{
+		workspaceapi.ShareLinkCreated, workspaceapi.ShareLinkUpdated, workspaceapi.ShareLinkOpened, workspaceapi.ShareLinkRevoked,
+	} {
+		events.On(c, t, r.ShareLinkChanged)
+	}
+	for _, t := range []events.Type[airtableapi.RecordChanged]{airtableapi.RecordCreated, airtableapi.RecordUpdated, airtableapi.RecordDeleted} {
+		events.On(c, t, r.RecordChanged)
+	}
+	for _, t := range []events.Type[airtableapi.CommentChanged]{airtableapi.CommentCreated, airtableapi.CommentUpdated, airtableapi.CommentDeleted} {
+		events.On(c, t, r.CommentChanged)
+	}
 }

@@ -95,7 +95,8 @@ func (r *Repository) BasesIn(ctx context.Context, tenant id.TenantID, refs []str
 
 // BaseFilter selects bases. Zero values select all.
 type BaseFilter struct {
-	Status, Tag string
+	ID          string
+	Status, Tag string // without a status: those not in the trash
 	Workspace   models.WorkspaceID
 	Project     models.ProjectID
 }
@@ -107,14 +108,15 @@ func (r *Repository) Bases(ctx context.Context, tenant id.TenantID, f BaseFilter
 	return query(ctx, r.of(tenant), "list bases", scanBase, baseColumns+`
 		JOIN workspaces w ON w.tenant_id = b.tenant_id AND w.id = b.workspace_id
 		LEFT JOIN projects p ON p.tenant_id = b.tenant_id AND p.id = b.project_id
-		WHERE b.tenant_id = $1 AND `+byStatus("b", "$2::text")+`
+		WHERE b.tenant_id = $1 AND ($9 = '' OR b.id = $9)
+			AND CASE WHEN $2 = '' THEN b.trashed_at IS NULL ELSE `+byStatus("b", "$2::text")+` END
 			AND ($2 <> 'active' OR (coalesce(w.archived_at, w.trashed_at, p.archived_at, p.trashed_at) IS NULL))
 			AND w.trashed_at IS NULL
 			AND ($3::uuid IS NULL OR b.workspace_id = $3) AND ($4::uuid IS NULL OR b.project_id = $4) AND ($5 = '' OR $5 = ANY(b.tags))
 			AND ($7 = '' OR CASE WHEN $3 IS NULL THEN b.id > $7
 				ELSE (b.position, b.id) > (coalesce((SELECT position FROM bases WHERE tenant_id = $1 AND id = $7 AND workspace_id = $3), $6), $7) END)
 		ORDER BY CASE WHEN $3 IS NULL THEN 0 ELSE b.position END, b.id LIMIT $8`,
-		tenant, f.Status, f.Workspace, f.Project, f.Tag, after.Position, after.ID, limit)
+		tenant, f.Status, f.Workspace, f.Project, f.Tag, after.Position, after.ID, limit, f.ID)
 }
 
 // BasePlace is where a base is to be.
@@ -206,7 +208,7 @@ func (r *Repository) UnlinkBase(ctx context.Context, tenant id.TenantID, ref str
 		if err != nil {
 			return b, err
 		}
-		return b, events.Emit(ctx, tx, gone)
+		return b, events.Emit(ctx, tx, gone...)
 	})
 }
 
@@ -288,14 +290,15 @@ func updateBase(ctx context.Context, tx pgx.Tx, b models.Base) error {
 	return err
 }
 
-// unlink takes a locked base out of its workspace and returns the event.
-func (r *Repository) unlink(ctx context.Context, tx pgx.Tx, b *models.Base, actor id.UserID) (events.Event, error) {
+// unlink takes a locked base out of its workspace and returns the events.
+func (r *Repository) unlink(ctx context.Context, tx pgx.Tx, b *models.Base, actor id.UserID) ([]events.Event, error) {
 	former := b.Workspace
 	b.Unlink(r.now())
 	if err := updateBase(ctx, tx, *b); err != nil {
-		return events.Event{}, err
+		return nil, err
 	}
-	return PlaceEvent(ctx, workspaceapi.BaseUnlinked, *b, former, actor), forget(ctx, tx, b.Tenant, workspaceapi.KindBase, b.ID)
+	evs, err := r.forget(ctx, tx, b.Tenant, workspaceapi.KindBase, b.ID, actor)
+	return append(evs, PlaceEvent(ctx, workspaceapi.BaseUnlinked, *b, former, actor)), err
 }
 
 // FieldNotes returns up to limit of what is said of a base's fields, behind after; of one

@@ -153,7 +153,7 @@ func (r *Repository) withProject(ctx context.Context, tenant id.TenantID, ref mo
 
 // deleteProject deletes a project in which no bases are, and returns the event.
 func (r *Repository) deleteProject(ctx context.Context, tx pgx.Tx, p models.Project, actor id.UserID) (events.Event, error) {
-	if err := forget(ctx, tx, p.Tenant, workspaceapi.KindProject, p.ID.String()); err != nil {
+	if _, err := r.forget(ctx, tx, p.Tenant, workspaceapi.KindProject, p.ID.String(), actor); err != nil {
 		return events.Event{}, err
 	}
 	if _, err := exec(ctx, tx, "delete project", `DELETE FROM projects WHERE tenant_id = $1 AND id = $2`, p.Tenant, p.ID); err != nil {

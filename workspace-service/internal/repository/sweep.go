@@ -80,7 +80,7 @@ func (r *Repository) TenantDeleted(ctx context.Context, tx pgx.Tx, e events.Even
 	if err := lockTenant(ctx, tx, e.TenantID); err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return err
 	}
-	for _, table := range []string{"favourites", "field_notes", "bases", "projects", "workspaces"} {
+	for _, table := range []string{"activities", "share_links", "favourites", "field_notes", "bases", "projects", "workspaces"} {
 		if _, err := exec(ctx, tx, "erase "+table, `DELETE FROM `+pgx.Identifier{table}.Sanitize()+` WHERE tenant_id = $1`, e.TenantID); err != nil {
 			return err
 		}
@@ -88,11 +88,22 @@ func (r *Repository) TenantDeleted(ctx context.Context, tx pgx.Tx, e events.Even
 	return nil
 }
 
-// MemberRemoved forgets what a user had marked for himself in the tenant.
+// MemberRemoved forgets what a user had marked for himself in the tenant, and ends the
+// links that he made: who is out must not get in by one of them.
 func (r *Repository) MemberRemoved(ctx context.Context, tx pgx.Tx, e events.Event, d tenantapi.MemberChanged) error {
 	if err := postgres.Enter(ctx, tx, e.TenantID); err != nil {
 		return err
 	}
 	_, err := exec(ctx, tx, "delete favourites", `DELETE FROM favourites WHERE tenant_id = $1 AND user_id = $2::uuid`, e.TenantID, d.UserID)
-	return err
+	if err != nil {
+		return err
+	}
+	gone, err := r.revokeLinks(ctx, tx, e.TenantID, id.UserID{}, `created_by = $2::uuid`, d.UserID)
+	if err != nil {
+		return err
+	}
+	if err := events.Emit(ctx, tx, gone...); err != nil {
+		return err
+	}
+	return r.record(ctx, tx, e, models.Activity{Kind: "member.removed", Audience: models.Admins, Actor: d.ActorID, Subject: d.UserID, Name: d.Name, Role: d.Role})
 }

@@ -194,7 +194,7 @@ func (r *Repository) PurgeWorkspace(ctx context.Context, tenant id.TenantID, ref
 			if err != nil {
 				return err
 			}
-			evs = append(evs, gone)
+			evs = append(evs, gone...)
 		}
 		for _, p := range projects {
 			gone, err := r.deleteProject(ctx, tx, p, actor)
@@ -203,9 +203,11 @@ func (r *Repository) PurgeWorkspace(ctx context.Context, tenant id.TenantID, ref
 			}
 			evs = append(evs, gone)
 		}
-		if err := forget(ctx, tx, tenant, workspaceapi.KindWorkspace, ref.String()); err != nil {
+		more, err := r.forget(ctx, tx, tenant, workspaceapi.KindWorkspace, ref.String(), actor)
+		if err != nil {
 			return err
 		}
+		evs = append(evs, more...)
 		if _, err := exec(ctx, tx, "delete workspace", `DELETE FROM workspaces WHERE tenant_id = $1 AND id = $2`, tenant, ref); err != nil {
 			return err
 		}
@@ -214,8 +216,12 @@ func (r *Repository) PurgeWorkspace(ctx context.Context, tenant id.TenantID, ref
 	})
 }
 
-// forget takes what hangs on an object that goes: favourites of users.
-func forget(ctx context.Context, tx pgx.Tx, tenant id.TenantID, kind, object string) error {
+// forget takes what hangs on an object that goes: favourites of users, and links to it,
+// whose events it returns.
+func (r *Repository) forget(ctx context.Context, tx pgx.Tx, tenant id.TenantID, kind, object string, actor id.UserID) ([]events.Event, error) {
 	_, err := exec(ctx, tx, "delete favourites", `DELETE FROM favourites WHERE tenant_id = $1 AND kind = $2 AND object_id = $3`, tenant, kind, object)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return r.revokeLinks(ctx, tx, tenant, actor, `kind = $2 AND object_id = $3`, kind, object)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
 )
 
-// Sweep is the job that purges the trash.
+// Sweep is the job that purges the trash and forgets the oldest of the feed.
 type Sweep struct{}
 
 // Kind implements river.JobArgs.
@@ -26,9 +26,10 @@ func SweepEvery(interval time.Duration) *river.PeriodicJob {
 // SweepWorker works Sweep.
 type SweepWorker struct {
 	river.WorkerDefaults[Sweep]
-	Repo      *repository.Repository
-	Retention time.Duration // of the trash
-	Now       func() time.Time
+	Repo  *repository.Repository
+	Trash time.Duration // how long it is kept
+	Feed  time.Duration // how far it reaches back
+	Now   func() time.Time
 }
 
 // Timeout implements river.Worker: the first run after the time was shortened may have
@@ -37,7 +38,11 @@ func (*SweepWorker) Timeout(*river.Job[Sweep]) time.Duration { return time.Hour 
 
 // Work implements river.Worker. What cannot be purged keeps nothing else from it.
 func (w *SweepWorker) Work(ctx context.Context, _ *river.Job[Sweep]) error {
-	before := w.Now().Add(-w.Retention)
+	return errors.Join(w.purge(ctx), w.forget(ctx))
+}
+
+func (w *SweepWorker) purge(ctx context.Context) error {
+	before := w.Now().Add(-w.Trash)
 	for {
 		due, err := w.Repo.Due(ctx, before, scan)
 		if err != nil || len(due) == 0 {
@@ -51,6 +56,16 @@ func (w *SweepWorker) Work(ctx context.Context, _ *river.Job[Sweep]) error {
 		}
 		if len(failed) > 0 {
 			return errors.Join(failed...)
+		}
+	}
+}
+
+func (w *SweepWorker) forget(ctx context.Context) error {
+	const batch = 5_000
+	for {
+		gone, err := w.Repo.ForgetActivities(ctx, w.Now().Add(-w.Feed), batch)
+		if err != nil || gone < batch {
+			return err
 		}
 	}
 }
