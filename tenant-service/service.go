@@ -9,10 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/pkg/mail"
+	"github.com/pyairtable/pyairtable/pkg/rpc"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/config"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/handlers"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
@@ -61,5 +63,9 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	handlers.RegisterLimits(a.API, services.NewLimits(repo, tenants), repo)
 	handlers.RegisterDomains(a.API, services.NewDomains(repo, tenants, dns, services.Clock))
 	handlers.RegisterGroups(a.API, services.NewGroups(repo, tenants, services.Clock))
+	accounts := a.Client(authapi.Service)
+	handlers.RegisterSCIM(a.API, services.NewDirectory(repo, tenants, func(ctx context.Context, in authapi.AccountRequest) (authapi.ProvisionedAccount, error) {
+		return rpc.Call(ctx, accounts, authapi.ProvisionAccount, in)
+	}, cfg.PublicURL, services.Clock))
 	return nil
 }

@@ -325,6 +325,12 @@ var ops = map[string]func(ctx context.Context, c *rpc.Client, of person) error{
 	"changeGroupMembers": does(tenantapi.ChangeGroupMembers, func(p person) tenantapi.GroupMembersChange {
 		return tenantapi.GroupMembersChange{GroupRef: someGroup(p)}
 	}),
+	"createScimToken": does(tenantapi.CreateSCIMToken, func(p person) tenantapi.NewSCIMToken {
+		return tenantapi.NewSCIMToken{TenantRef: p.ref(), Body: tenantapi.SCIMTokenDraft{Name: "X"}}
+	}),
+	"listScimTokens":  does(tenantapi.ListSCIMTokens, func(p person) tenantapi.SCIMTokensQuery { return tenantapi.SCIMTokensQuery{TenantRef: p.ref()} }),
+	"rotateScimToken": does(tenantapi.RotateSCIMToken, someSCIMToken),
+	"revokeScimToken": does(tenantapi.RevokeSCIMToken, someSCIMToken),
 	"createInvitation": does(tenantapi.CreateInvitation, func(p person) tenantapi.NewInvitation {
 		return tenantapi.NewInvitation{TenantRef: p.ref(), Body: tenantapi.Invitee{Email: "a@example.com", Role: "member"}}
 	}),
@@ -346,6 +352,10 @@ var ops = map[string]func(ctx context.Context, c *rpc.Client, of person) error{
 	"listPlans":           does(tenantapi.ListPlans, func(person) api.PageQuery { return api.PageQuery{} }),
 	"showLimits":          does(tenantapi.ShowLimits, person.ref),
 	"showSubscription":    does(tenantapi.ShowSubscription, person.ref),
+}
+
+func someSCIMToken(p person) tenantapi.SCIMTokenRef {
+	return tenantapi.SCIMTokenRef{TenantRef: p.ref(), TokenID: id.New[any]().String()}
 }
 
 func someInvitation(p person) tenantapi.InvitationRef {

@@ -25,10 +25,13 @@ const (
 	// never routed by the gateway: for operations that check a credential of
 	// their own, as the one that hands out service tokens must.
 	InternalPublic
+	// Own admits everybody, and its requests keep their Authorization as it was sent,
+	// gateway included: for raw routes that check credentials which are not the fleet's.
+	Own
 )
 
 // Routed reports whether the gateway routes operations of this access.
-func (a Access) Routed() bool { return a == User || a == Public }
+func (a Access) Routed() bool { return a == User || a == Public || a == Own }
 
 // Op declares one operation, with In and Out as its request and answer.
 //

@@ -35,7 +35,8 @@ const (
 type Issuer struct {
 	URL string // of what stands for auth-service
 
-	key ed25519.PrivateKey
+	key      ed25519.PrivateKey
+	accounts accounts
 }
 
 // New returns an issuer that serves until the test ends.
@@ -45,7 +46,7 @@ func New(t testing.TB) *Issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &Issuer{key: key}
+	i := &Issuer{key: key, accounts: accounts{of: map[string]account{}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: keyID, Algorithm: "EdDSA", Use: "sig"}}})
@@ -63,6 +64,7 @@ func New(t testing.TB) *Issuer {
 		}
 		answer(w, authapi.ServiceTokenAnswer{AccessToken: token, TokenType: "Bearer", ExpiresIn: int(lifetime.Seconds())})
 	})
+	mux.HandleFunc("POST "+authapi.ProvisionAccount.Path, i.accounts.provision)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	i.URL = server.URL

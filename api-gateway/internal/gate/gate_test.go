@@ -48,7 +48,7 @@ var services = []api.Service{{
 		{Name: "hidden", Method: "GET", Path: "/internal/v1/hidden", Access: api.Internal},
 		{Name: "below", Method: "GET", Path: "/api/v1/files/list"},
 	},
-	Raw: []api.RawRoute{{Prefix: "/v0/", Access: api.Public}, {Prefix: "/api/v1/files/"}},
+	Raw: []api.RawRoute{{Prefix: "/v0/", Access: api.Public}, {Prefix: "/api/v1/files/"}, {Prefix: "/scim/v2/", Access: api.Own}},
 }}
 
 // bundle is a gateway in front of one upstream that tells what it was asked.
@@ -350,5 +350,32 @@ func TestGate_CountsByRoute(t *testing.T) {
 	}
 	if problems, err := testutil.GatherAndLint(b.registry); err != nil || len(problems) > 0 {
 		t.Errorf("metric names: %v %v", problems, err)
+	}
+}
+
+// A route with credentials of its own is given what the client sent; anything else that
+// says who asks is taken away as everywhere.
+func TestGate_PassesCredentialsThatAreNotItsOwn(t *testing.T) {
+	t.Parallel()
+	b := start(t, nil)
+	for _, given := range []string{"Bearer scim_secret", "Bearer " + b.token, ""} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.URL+"/scim/v2/Users", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given != "" {
+			req.Header.Set("Authorization", given)
+		}
+		req.Header.Set("X-User-Id", "forged")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ Header http.Header }
+		err = json.NewDecoder(resp.Body).Decode(&got)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || got.Header.Get("Authorization") != given || got.Header.Get("X-User-Id") != "" {
+			t.Errorf("%q: %d, %v, %v", given, resp.StatusCode, err, got.Header)
+		}
 	}
 }

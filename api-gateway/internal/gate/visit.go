@@ -196,6 +196,10 @@ func (v *visit) identify() bool {
 			given = "ambiguous" // no scheme: refused, or nobody on a public route
 		}
 	}
+	if v.rt.Own {
+		v.header = given
+		return true
+	}
 	var err error
 	v.who, v.header, err = v.g.Tokens.Check(v.r.Context(), given, v.origin.IP)
 	switch {

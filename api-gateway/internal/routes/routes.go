@@ -20,6 +20,7 @@ type Route struct {
 	Service string
 
 	Public     bool // a missing or invalid token passes; the service sees nobody
+	Own        bool // the service checks credentials of its own; Authorization passes as it was sent
 	Rate       string
 	Timeout    time.Duration // until the answer begins
 	BodyLimit  int64
@@ -86,7 +87,7 @@ func ofOp(service string, op api.Spec) Route {
 func ofRaw(service string, raw api.RawRoute) Route {
 	r := Route{
 		Name: raw.Prefix, Path: raw.Prefix, Prefix: strings.HasSuffix(raw.Prefix, "/"), Service: service,
-		Public: raw.Access == api.Public, Rate: raw.Rate, Timeout: raw.Timeout, BodyLimit: raw.BodyLimit,
+		Public: raw.Access == api.Public, Own: raw.Access == api.Own, Rate: raw.Rate, Timeout: raw.Timeout, BodyLimit: raw.BodyLimit,
 	}
 	return r.complete()
 }

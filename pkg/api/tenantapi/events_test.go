@@ -28,5 +28,6 @@ func TestEvents_AreTheirSamples(t *testing.T) {
 	eventstest.Sample(t, tenantapi.InvitationRevoked, invitation)
 	eventstest.Sample(t, tenantapi.InvitationAccepted, invitation)
 	eventstest.Sample(t, tenantapi.DomainChanged, `{"domain_id":"d","tenant_id":"t","domain":"a.example","status":"verified","auto_join":true,"role":"member","actor_id":"u"}`)
+	eventstest.Sample(t, tenantapi.SCIMTokenChanged, `{"token_id":"s","tenant_id":"t","what":"created","name":"N","actor_id":"u"}`)
 	eventstest.Sample(t, tenantapi.PlanChanged, `{"tenant_id":"t","plan":"team","limits":{"members":-1}}`)
 }

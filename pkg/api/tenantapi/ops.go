@@ -92,11 +92,12 @@ var (
 var Service = api.Service{
 	Name: "tenant-service", Title: "Tenants", Port: 8004, Database: "pyairtable_tenants", Phase: 2, Needs: []string{"auth-service"},
 	Streams: []string{stream},
+	Raw:     []api.RawRoute{SCIM},
 	Ops: slices.Concat([]api.Spec{
 		CreateTenant.Spec(), ListTenants.Spec(), GetTenant.Spec(), UpdateTenant.Spec(), SuspendTenant.Spec(), ResumeTenant.Spec(),
 		DeleteTenant.Spec(), KeepTenant.Spec(), TransferTenant.Spec(),
 		ListMembers.Spec(), GetMember.Spec(), UpdateMember.Spec(), RemoveMember.Spec(), LeaveTenant.Spec(),
-		CreateServiceAccount.Spec(),
+		CreateServiceAccount.Spec(), CreateSCIMToken.Spec(), ListSCIMTokens.Spec(), RotateSCIMToken.Spec(), RevokeSCIMToken.Spec(),
 		CreateGroup.Spec(), ListGroups.Spec(), GetGroup.Spec(), UpdateGroup.Spec(), DeleteGroup.Spec(), ListGroupMembers.Spec(), ChangeGroupMembers.Spec(),
 		CreateInvitation.Spec(), ListInvitations.Spec(), ResendInvitation.Spec(), RevokeInvitation.Spec(), AcceptInvitation.Spec(), InvitationInbox.Spec(),
 	}, limitOps, domainOps),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the real Airtable clients, at the versions of requirements.txt and
+# Installs the real Airtable and SCIM clients, at the versions of requirements.txt and
 # package-lock.json, beside this script. Python 3 and Node.js come from the
 # machine, or from Debian's packages when this runs as root without them.
 set -euo pipefail

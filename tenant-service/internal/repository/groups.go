@@ -41,7 +41,12 @@ func (r *Repository) CreateGroup(ctx context.Context, c models.Caller, g models.
 // returns with the event. The group is nil if there is none. What changes nothing leaves
 // the version as it is. It returns the errors of CreateGroup, too.
 func (r *Repository) ChangeGroup(ctx context.Context, c models.Caller, ref models.GroupID,
-	change func(*models.Scene, *models.Group) (models.GroupEdit, error)) (g models.Group, err error) {
+	change func(*models.Scene, *models.Group) (models.GroupEdit, error)) (models.Group, error) {
+	return r.changeGroup(ctx, c, ref, func(_ pgx.Tx, s *models.Scene, g *models.Group) (models.GroupEdit, error) { return change(s, g) })
+}
+
+func (r *Repository) changeGroup(ctx context.Context, c models.Caller, ref models.GroupID,
+	change func(pgx.Tx, *models.Scene, *models.Group) (models.GroupEdit, error)) (g models.Group, err error) {
 	err = r.withScene(ctx, c, func(tx pgx.Tx, s *models.Scene) error {
 		found, err := groups(ctx, tx, `SELECT `+groupColumns+` FROM groups g WHERE g.tenant_id = $1 AND g.id = $2`, c.Tenant, ref)
 		if err != nil {
@@ -51,7 +56,7 @@ func (r *Repository) ChangeGroup(ctx context.Context, c models.Caller, ref model
 		if len(found) > 0 {
 			was = &found[0]
 		}
-		edit, err := change(s, was)
+		edit, err := change(tx, s, was)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,20 @@
+"""Has scim2-tester judge a SCIM server by its own word: what the server says that it
+offers is created, read, queried, replaced, patched and deleted through scim2-client. One
+line for each check: STATUS title, and for what failed the reason.
+
+SCIM_URL and SCIM_TOKEN name the server.
+"""
+
+import os
+import sys
+
+from httpx2 import Client
+from scim2_client.engines.httpx2 import SyncSCIMClient
+from scim2_tester import Status, check_server
+
+with Client(base_url=os.environ["SCIM_URL"], headers={"Authorization": "Bearer " + os.environ["SCIM_TOKEN"]}, timeout=60) as http:
+    results = check_server(SyncSCIMClient(http))
+
+for r in results:
+    print(r.status.name, r.title, "" if r.status == Status.SUCCESS else str(r.reason).replace("\n", " "))
+sys.exit(any(r.status not in (Status.SUCCESS, Status.SKIPPED) for r in results))
