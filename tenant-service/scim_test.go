@@ -345,6 +345,23 @@ func TestSCIM_ListsFilterSortAndPages(t *testing.T) {
 	if strings.Join(searched.found(), "") != "c@acme.example" {
 		t.Errorf("searched: %v", searched.body)
 	}
+	// Users and groups together, whatever of them the filter is about.
+	d.want(201, "", http.MethodPost, "Groups", groupOf("G"))
+	for _, c := range []struct {
+		filter       string
+		start, count int
+		want         string
+		total        float64
+	}{
+		{`userName sw "a@" or title pr`, 1, 10, "c@acme.example a@acme.example b@acme.example", 3}, {`displayName eq "g"`, 1, 10, "G", 1},
+		{`externalId pr or meta.resourceType eq "Group"`, 3, 2, "b@acme.example G", 4}, {`meta.resourceType pr`, 5, 1, "G", 5}, {`id pr`, 6, 5, "", 5},
+	} {
+		got := d.want(200, "", http.MethodPost, ".search", object{"filter": c.filter, "startIndex": c.start, "count": c.count})
+		if strings.Join(got.found(), " ") != c.want || got.body["totalResults"] != c.total {
+			t.Errorf("%+v: %v of %v", c, got.found(), got.body["totalResults"])
+		}
+	}
+	d.want(400, "invalidFilter", http.MethodPost, ".search", object{"filter": "nothing pr"})
 	d.want(400, "invalidValue", http.MethodGet, "Users?count=x", nil)
 	d.want(400, "invalidValue", http.MethodGet, "Users?sortBy=nothing", nil)
 }

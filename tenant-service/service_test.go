@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -439,7 +440,8 @@ func TestTables_ShowNothingToWhoNamesNoTenant(t *testing.T) {
 	}))
 	must(w, owner, tenantapi.CreateInvitation, invite(owner, "b@example.com", "member"))
 	must(w, owner, tenantapi.CreateGroup, newGroup(owner, "G", owner))
-	for _, table := range []string{"tenants", "members", "accounts", "invitations", "mails", "groups", "group_members"} {
+	w.directory(owner).want(201, "", http.MethodPost, "Users", userOf("c@example.com"))
+	for _, table := range []string{"tenants", "members", "accounts", "invitations", "mails", "groups", "group_members", "scim_tokens", "scim_users"} {
 		var n int
 		w.ok(w.pool.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n))
 		if all := w.count(`SELECT count(*) FROM ` + table); n != 0 || all == 0 {

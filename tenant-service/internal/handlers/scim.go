@@ -115,6 +115,16 @@ func (h directory) answer(c *gin.Context) (answer, error) {
 		return h.resources(c, tenant, parts)
 	case "ServiceProviderConfig", "ResourceTypes", "Schemas":
 		return h.discovery(c, parts)
+	case ".search":
+		if len(parts) > 1 || c.Request.Method != http.MethodPost {
+			return answer{}, errMethod
+		}
+		q, err := search(c)
+		if err != nil {
+			return answer{}, err
+		}
+		body, err := h.s.Search(c.Request.Context(), tenant.ID, q)
+		return answer{http.StatusOK, body}, err
 	case "Me", "Bulk":
 		return answer{}, &scim.Error{Status: http.StatusNotImplemented, Detail: parts[0] + " is not supported."}
 	}

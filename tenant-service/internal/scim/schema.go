@@ -16,7 +16,6 @@ const (
 	configSchema       = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
 	listSchema         = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 	patchSchema        = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-	searchSchema       = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 	errorSchema        = "urn:ietf:params:scim:api:messages:2.0:Error"
 )
 
@@ -147,7 +146,7 @@ var Group = &Type{
 		{Name: "members", Kind: complexly, Many: true, Doc: "Who is in the group.", Sub: []Attribute{
 			{Name: "value", CaseExact: true, Doc: "The user's id."},
 			{Name: "$ref", Kind: reference, Refers: []string{"User"}, CaseExact: true, Doc: "The user's address."},
-			{Name: "display", Doc: "What the directory calls the user."},
+			{Name: "display", ReadOnly: true, Doc: "What the directory calls the user."},
 			{Name: "type", Canonical: []string{"User"}, Doc: "Groups are not nested."},
 		}},
 	},

@@ -455,6 +455,35 @@ func (s *Directory) Groups(ctx context.Context, tenant id.TenantID, q Query) (ma
 	return shown(view, resources, total, start), nil
 }
 
+// Search answers a query on users and groups together, the users first (RFC 7644, section
+// 3.4.3). Of a type that does not have the filter's or the order's attributes there is
+// nothing.
+func (s *Directory) Search(ctx context.Context, tenant id.TenantID, q Query) (map[string]any, error) {
+	start, count := q.page()
+	var all []map[string]any
+	var fault error
+	total, understood := 0, false
+	for _, read := range []func(context.Context, id.TenantID, Query) (map[string]any, error){s.Users, s.Groups} {
+		q.StartIndex, q.Count = max(start-total, 1), count-len(all)
+		found, err := read(ctx, tenant, q)
+		var refused *scim.Error
+		if errors.As(err, &refused) {
+			fault = err
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		understood = true
+		total += found["totalResults"].(int)
+		all = append(all, found["Resources"].([]map[string]any)...)
+	}
+	if !understood {
+		return nil, fault
+	}
+	return scim.ListOf(all, total, start), nil
+}
+
 // group is the resource of a group.
 func (s *Directory) group(g models.Group, in []models.Mate) map[string]any {
 	r := map[string]any{"displayName": g.Name}
