@@ -195,6 +195,14 @@ func TestSCIM_LinksAnAccountOnlyOfTheTenantsOwnDomain(t *testing.T) {
 	for _, address := range []string{"eve@elsewhere.example", "ada@acme.example"} {
 		d.want(409, "uniqueness", http.MethodPost, "Users", userOf(address)) // no domain is the tenant's yet
 	}
+	// One that was proved, and not only claimed, is.
+	w.issuer.Account("bob@proved.example", true)
+	const domain = `WITH d AS (INSERT INTO domains (tenant_id, id, domain, token, role, auto_join, verified_at, version, created_at)
+		VALUES ($1, gen_random_uuid(), $2, '', 'member', false, nullif($3, '')::timestamptz, 1, now()) RETURNING 1) SELECT count(*) FROM d`
+	w.count(domain, owner.tenant, "elsewhere.example", "")
+	d.want(409, "uniqueness", http.MethodPost, "Users", userOf("eve@elsewhere.example"))
+	w.count(domain, owner.tenant, "proved.example", "2026-01-01")
+	d.want(201, "", http.MethodPost, "Users", userOf("bob@proved.example"))
 	must(w, owner, tenantapi.UpdateTenant, tenantapi.TenantUpdate{
 		TenantRef: owner.ref(), Body: tenantapi.TenantPatch{Security: &tenantapi.SecurityPatch{EmailDomains: &[]string{"acme.example"}}},
 	})

@@ -154,7 +154,9 @@ func TestDelete_IsUndoneInTimeOrFinal(t *testing.T) {
 	if n := w.count(`SELECT count(*) FROM members WHERE tenant_id = $1`, gone.tenant); n != 0 {
 		t.Errorf("%d members are left", n)
 	}
-	await.True(t, "both jobs have run", func() bool { return w.count(`SELECT count(*) FROM river_job WHERE state = 'completed' AND kind = 'end_tenant'`) == 2 })
+	await.True(t, "both jobs have run", func() bool {
+		return w.count(`SELECT count(*) FROM river_job WHERE state = 'completed' AND kind = 'end_tenant'`) == 2
+	})
 	must(w, kept, tenantapi.GetTenant, kept.ref())
 }
 

@@ -80,8 +80,8 @@ func (p *Person) Modified() time.Time {
 	return p.UpdatedAt
 }
 
-// Vouches reports whether the tenant has said that users with that address are its own:
-// only by one of its domains, not by letting anybody in.
+// Vouches reports whether the tenant has named the domain of that address, in lower case,
+// as one of those that its members have.
 func (s Security) Vouches(address string) bool {
 	_, domain, _ := strings.Cut(address, "@")
 	return slices.Contains(s.EmailDomains, domain)

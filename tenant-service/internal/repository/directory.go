@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -194,6 +195,19 @@ func withGroups(ctx context.Context, q postgres.Querier, people []models.Person)
 		return fmt.Errorf("read groups of people: %w", err)
 	}
 	return nil
+}
+
+// ProvedDomainOf reports whether the address, in lower case, is of a domain that the
+// tenant has proved to be its own.
+func (r *Repository) ProvedDomainOf(ctx context.Context, tenant id.TenantID, address string) (bool, error) {
+	_, domain, _ := strings.Cut(address, "@")
+	var proved bool
+	err := r.of(tenant).QueryRow(ctx, `SELECT EXISTS (SELECT FROM domains WHERE tenant_id = $1 AND domain = $2 AND verified_at IS NOT NULL)`,
+		tenant, domain).Scan(&proved)
+	if err != nil {
+		return false, fmt.Errorf("look for domain: %w", err)
+	}
+	return proved, nil
 }
 
 // AddPerson stores a new member with what a directory says of him, and his event, if

@@ -255,8 +255,14 @@ func (s *Directory) CreateUser(ctx context.Context, t models.Tenant, in map[stri
 	if len(there) > 0 {
 		return nil, tenantapi.ErrAlreadyMember
 	}
+	link := t.Security.Vouches(address)
+	if !link {
+		if link, err = s.repo.ProvedDomainOf(ctx, t.ID, address); err != nil {
+			return nil, err
+		}
+	}
 	account, err := s.provision(ctx, authapi.AccountRequest{
-		Email: address, Name: cut(nameOf(r)), Tenant: t.Name, Link: t.Security.Vouches(address),
+		Email: address, Name: cut(nameOf(r)), Tenant: t.Name, Link: link,
 	})
 	if err != nil {
 		return nil, err
