@@ -257,7 +257,7 @@ func listCall(c upstream.Call, t *seenTable, p models.ListParams) upstream.Call 
 	if p.Output.Comments {
 		body["recordMetadata"] = []string{"commentCount"}
 	}
-	c.Op, c.Method, c.RawQuery, c.Record = upstream.ListRecords, http.MethodPost, query.Encode(), ""
+	c.Op, c.Method, c.RawQuery, c.Table, c.Record = upstream.ListRecords, http.MethodPost, query.Encode(), t.id, ""
 	c.Path = v0.Prefix + "/" + c.Base + "/" + t.id + "/listRecords"
 	c.Body = models.Marshal(body)
 	return c
