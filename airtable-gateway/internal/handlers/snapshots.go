@@ -56,7 +56,10 @@ func (h snapshots) restore(ctx context.Context, _ auth.Principal, in airtableapi
 		return out, err
 	}
 	made, err := h.service.Restore(ctx, n)
-	return restoreOf(made), err
+	if err != nil {
+		return out, err
+	}
+	return h.restoreOf(ctx, made)
 }
 
 func (h snapshots) restored(ctx context.Context, _ auth.Principal, in airtableapi.SnapshotRef) (out airtableapi.BaseRestore, err error) {
@@ -66,7 +69,10 @@ func (h snapshots) restored(ctx context.Context, _ auth.Principal, in airtableap
 		return out, err
 	}
 	found, err := h.service.Restored(ctx, tenant, key)
-	return restoreOf(found), err
+	if err != nil {
+		return out, err
+	}
+	return h.restoreOf(ctx, found)
 }
 
 // checkRestore refuses what does not belong to the kind, and what lacks.
@@ -128,10 +134,12 @@ func snapshotOf(s models.BaseSnapshot) airtableapi.BaseSnapshot {
 	return out
 }
 
-func restoreOf(r models.BaseRestore) airtableapi.BaseRestore {
+func (h snapshots) restoreOf(ctx context.Context, r models.BaseRestore) (airtableapi.BaseRestore, error) {
+	connection, err := h.service.Connection(ctx, r.Tenant)
 	out := airtableapi.BaseRestore{
 		ID: r.ID.String(), Kind: r.Kind, SnapshotID: r.Snapshot.String(), Status: r.Status, Error: faultOf(r.Fault),
 		BaseID: string(r.Base), TableID: string(r.Table), Records: r.Records, DroppedLinks: r.DroppedLinks, FinishedAt: r.FinishedAt,
+		ConnectionID: connection.String(),
 	}
 	if r.NewTable != "" {
 		out.TableID = string(r.NewTable)
@@ -142,7 +150,7 @@ func restoreOf(r models.BaseRestore) airtableapi.BaseRestore {
 	if r.Kind == airtableapi.CopyBase {
 		out.SnapshotID = ""
 	}
-	return out
+	return out, err
 }
 
 func faultOf(f models.Fault) *airtableapi.JobError {

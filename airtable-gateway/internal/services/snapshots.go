@@ -154,6 +154,12 @@ func restorable(snap models.BaseSnapshot, n models.BaseRestore) error {
 	return nil
 }
 
+// Connection is the connection that the tenant's local bases are reached through.
+func (s *Snapshots) Connection(ctx context.Context, tenant id.TenantID) (models.ConnectionID, error) {
+	c, err := s.connections.Local(ctx, tenant)
+	return c.ID, err
+}
+
 // Restored returns a restore of the tenant.
 func (s *Snapshots) Restored(ctx context.Context, tenant id.TenantID, key models.RestoreID) (models.BaseRestore, error) {
 	out, err := s.repo.Restore(ctx, tenant, key)
@@ -201,11 +207,14 @@ func (w *TakeSnapshotWorker) Work(ctx context.Context, j *river.Job[TakeSnapshot
 
 // final reports whether err is not worth another try, or the last one's.
 func final(err error, last bool) bool {
+	if err == nil {
+		return false
+	}
 	switch errs.From(err).Kind {
 	case errs.Internal, errs.Unavailable:
-		return err != nil && last
+		return last
 	}
-	return err != nil
+	return true
 }
 
 func faultOf(err error) models.Fault {

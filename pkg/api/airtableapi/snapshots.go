@@ -151,6 +151,7 @@ type BaseRestore struct {
 	Error        *JobError `json:"error,omitempty"`
 	BaseID       string    `json:"base_id" doc:"The new base, or the one that is restored into."`
 	BaseName     string    `json:"base_name,omitempty"`
+	ConnectionID string    `json:"connection_id" format:"uuid" doc:"Of the built-in store."`
 	TableID      string    `json:"table_id,omitempty" doc:"The new table, or the one that is restored into."`
 	Records      int64     `json:"records" doc:"Read so far."`
 	DroppedLinks int64     `json:"dropped_links" doc:"Links to records that are no longer there."`
