@@ -237,6 +237,7 @@ func (w *world) emit(evs ...events.Event) {
 type airtable struct {
 	mu    sync.Mutex
 	bases map[id.TenantID][]airtableapi.Base
+	album
 }
 
 func (a *airtable) wire(_ context.Context, s *app.App, _ neighbour) error {
@@ -244,6 +245,7 @@ func (a *airtable) wire(_ context.Context, s *app.App, _ neighbour) error {
 	httpx.Handle(s.API, airtableapi.FetchBase, a.base)
 	httpx.Handle(s.API, airtableapi.ReadTables, a.tables)
 	httpx.Handle(s.API, airtableapi.ReadRecords, a.records)
+	a.album.wire(s)
 	return nil
 }
 

@@ -6,12 +6,14 @@ package workspaceservice
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
+	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/config"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/handlers"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
@@ -38,9 +40,6 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	repo := repository.New(pool, services.Clock)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.SweepWorker{Repo: repo, Trash: cfg.TrashRetention, Feed: cfg.ActivityRetention, Now: services.Clock})
-	if _, err := a.Jobs(workers, services.SweepEvery(cfg.SweepInterval)); err != nil {
-		return err
-	}
 	consumer, err := a.Consumer(ctx)
 	if err != nil {
 		return err
@@ -49,6 +48,18 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	rights := services.NewRights(checker, a.Client(permissionapi.Service))
 	tree := services.NewTree(repo, rights, a.Client(airtableapi.Service), services.Limits{Workspaces: cfg.MaxWorkspaces}, services.Clock)
 	shares := services.NewShares(tree)
-	handlers.Register(a.API, handlers.Deps{Tree: tree, Shares: shares, Links: services.NewLinks(shares, box), Retention: cfg.TrashRetention})
+	var queue *jobs.Client // needs the workers, which need the service
+	snapshots := services.NewSnapshots(repository.NewSnapshots(pool), tree, func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
+		return queue.Insert(ctx, tx, args)
+	})
+	river.AddWorker(workers, &services.FollowSnapshotWorker{Snapshots: snapshots})
+	river.AddWorker(workers, &services.FollowRestoreWorker{Snapshots: snapshots})
+	river.AddWorker(workers, &services.RunSchedulesWorker{Snapshots: snapshots})
+	if queue, err = a.Jobs(workers, services.SweepEvery(cfg.SweepInterval), services.RunSchedulesPeriodically()); err != nil {
+		return err
+	}
+	handlers.Register(a.API, handlers.Deps{
+		Tree: tree, Shares: shares, Links: services.NewLinks(shares, box), Snapshots: snapshots, Retention: cfg.TrashRetention,
+	})
 	return nil
 }

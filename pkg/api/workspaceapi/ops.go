@@ -219,5 +219,7 @@ var Service = api.Service{
 		UnarchiveBase.Spec(), TrashBase.Spec(), RestoreBase.Spec(), UnlinkBase.Spec(),
 		ListFieldNotes.Spec(), PutFieldNote.Spec(), DeleteFieldNote.Spec(),
 		ListFavourites.Spec(), PutFavourite.Spec(), DeleteFavourite.Spec(), ListActivity.Spec(),
+		TakeSnapshot.Spec(), ListSnapshots.Spec(), GetSnapshot.Spec(), DeleteSnapshot.Spec(), RestoreSnapshot.Spec(), DuplicateBase.Spec(),
+		GetRestore.Spec(), GetSchedule.Spec(), PutSchedule.Spec(), DeleteSchedule.Spec(),
 	}, sharingOps...),
 }

@@ -20,6 +20,7 @@ type Deps struct {
 	Tree      *services.Tree
 	Shares    *services.Shares
 	Links     *services.Links
+	Snapshots *services.Snapshots
 	Retention time.Duration // of the trash
 }
 
@@ -70,6 +71,18 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, workspaceapi.ListFieldNotes, n.list)
 	httpx.Handle(a, workspaceapi.PutFieldNote, n.put)
 	httpx.Handle(a, workspaceapi.DeleteFieldNote, n.delete)
+
+	shots := snapshots{d.Snapshots}
+	httpx.Handle(a, workspaceapi.TakeSnapshot, shots.take)
+	httpx.Handle(a, workspaceapi.ListSnapshots, shots.list)
+	httpx.Handle(a, workspaceapi.GetSnapshot, shots.snapshot)
+	httpx.Handle(a, workspaceapi.DeleteSnapshot, shots.delete)
+	httpx.Handle(a, workspaceapi.RestoreSnapshot, shots.restore)
+	httpx.Handle(a, workspaceapi.DuplicateBase, shots.duplicate)
+	httpx.Handle(a, workspaceapi.GetRestore, shots.restored)
+	httpx.Handle(a, workspaceapi.GetSchedule, shots.schedule)
+	httpx.Handle(a, workspaceapi.PutSchedule, shots.putSchedule)
+	httpx.Handle(a, workspaceapi.DeleteSchedule, shots.deleteSchedule)
 
 	f := favourites{d.Tree}
 	httpx.Handle(a, workspaceapi.ListFavourites, f.list)

@@ -80,7 +80,9 @@ func (r *Repository) TenantDeleted(ctx context.Context, tx pgx.Tx, e events.Even
 	if err := lockTenant(ctx, tx, e.TenantID); err != nil && !errors.Is(err, errs.ErrNotFound) {
 		return err
 	}
-	for _, table := range []string{"activities", "share_links", "favourites", "field_notes", "bases", "projects", "workspaces"} {
+	for _, table := range []string{
+		"activities", "share_links", "snapshot_schedules", "snapshots", "restores", "favourites", "field_notes", "bases", "projects", "workspaces",
+	} {
 		if _, err := exec(ctx, tx, "erase "+table, `DELETE FROM `+pgx.Identifier{table}.Sanitize()+` WHERE tenant_id = $1`, e.TenantID); err != nil {
 			return err
 		}
