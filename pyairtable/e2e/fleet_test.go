@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -32,8 +33,9 @@ import (
 
 // world is a fleet that serves, all of it in this process.
 type world struct {
-	urls map[string]string // by service
-	log  *apptest.Log
+	urls      map[string]string // by service
+	databases map[string]string // by service
+	log       *apptest.Log
 }
 
 const password = "a pass phrase for tests"
@@ -42,7 +44,7 @@ const password = "a pass phrase for tests"
 // the test's end.
 func start(t *testing.T, vars map[string]string) *world {
 	t.Helper()
-	w := &world{urls: map[string]string{}, log: &apptest.Log{}}
+	w := &world{urls: map[string]string{}, databases: map[string]string{}, log: &apptest.Log{}}
 	shared := map[string]string{
 		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": "a secret of tests, 32 bytes or more", "REDIS_URL": redistest.URL(t),
 		// The tests come from one address, and do in seconds what a person does in a day.
@@ -62,7 +64,8 @@ func start(t *testing.T, vars map[string]string) *world {
 		own := maps.Clone(shared)
 		_, own["PORT"], _ = net.SplitHostPort(strings.TrimPrefix(w.urls[s.Name], "http://"))
 		if declared.Database != "" {
-			own["DATABASE_URL"] = pgtest.URL(t, s.Name, nil)
+			w.databases[s.Name] = pgtest.URL(t, s.Name, nil)
+			own["DATABASE_URL"] = w.databases[s.Name]
 		}
 		env := config.Overlay(own, func(string) (string, bool) { return "", false })
 		members = append(members, fleet.InProcess(s, w.urls[s.Name], app.Options{Env: env, Log: w.log}))
@@ -82,15 +85,19 @@ func start(t *testing.T, vars map[string]string) *world {
 	return w
 }
 
-// freeAddress is a loopback address that nothing listens on.
+// freeAddress is a loopback address that nothing listens on. Its port is none that the
+// system gives to outgoing connections, of which the fleet makes many before it listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // gateway calls operations through the gateway as who.
