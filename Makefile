@@ -43,6 +43,9 @@ clients: ## install the real Airtable clients that the end-to-end tests use
 client-suites: clients ## what the clients' own tests expect, asked of the emulator, the base store and a connection
 	set -o pipefail; go run ./pkg/cmd/withinfra -- go test ./pyairtable/e2e -count=1 -v -run 'TestClients_TheirOwnSuites|TestDropIn' | grep -E 'passed, |skipped |FAIL|^ok|_test.go'
 
+kill-tour: ## kill -9 of services at 50 random moments of the tour: make kill-tour KILLS=50 SEED=1
+	go run ./pkg/cmd/withinfra -- go test ./pyairtable/e2e -count=1 -v -timeout 60m -run TestKill9_TheTour -kills=$(or $(KILLS),50) -seed=$(or $(SEED),0)
+
 lint: $(BIN)/golangci-lint modules ## linters, and each module on its own
 	@for m in $(MODULES); do echo "lint $$m" && (cd $$m && $(BIN)/golangci-lint run ./...) || exit 1; done
 
@@ -75,4 +78,4 @@ newservice: ## make a service: make newservice NAME=quota-service PORT=8021
 clean: ## remove what was built (.run, the data, stays)
 	rm -rf $(BIN)
 
-.PHONY: help up down build test clients client-suites lint modules bench-gateway bench-airtable bench-store bench-formulas newservice clean
+.PHONY: help up down build test clients client-suites kill-tour lint modules bench-gateway bench-airtable bench-store bench-formulas newservice clean

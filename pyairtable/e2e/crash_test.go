@@ -35,15 +35,19 @@ type install struct {
 	binary, dir string
 	env         []string
 	gateway     string
-	urls        []string // of all services
-	users       string   // URL of user-service's database
+	urls        []string          // of all services
+	at          map[string]string // the same by service
+	databases   map[string]string // URLs, by service
 }
 
 // newInstall is an install with the variables beside its own, on the tests' servers
 // unless they name others.
 func newInstall(t *testing.T, more map[string]string) *install {
 	t.Helper()
-	in := &install{binary: program(t, "pyairtable/cmd/pyairtable"), dir: t.TempDir()}
+	in := &install{
+		binary: program(t, "pyairtable/cmd/pyairtable"), dir: t.TempDir(),
+		at: map[string]string{}, databases: map[string]string{},
+	}
 	vars := map[string]string{
 		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": "a secret of tests, 32 bytes or more", "REDIS_URL": "",
 		"API_GATEWAY_RATE_LIMIT": "100000/1s", "API_GATEWAY_RATE_LIMIT_AUTH": "100000/1s", "AUTH_SERVICE_BCRYPT_COST": "4",
@@ -56,14 +60,19 @@ func newInstall(t *testing.T, more map[string]string) *install {
 		address := freeAddress(t)
 		_, vars[config.Prefix(s.Name)+"PORT"], _ = net.SplitHostPort(address)
 		in.urls = append(in.urls, "http://"+address)
+		in.at[s.Name] = "http://" + address
 		if s.Name == catalog.Gateway.Name {
 			in.gateway = "http://" + address
 		}
-		if key := config.Prefix(s.Name) + "DATABASE_URL"; s.Database != "" && vars[key] == "" {
+		if s.Database == "" {
+			continue
+		}
+		key := config.Prefix(s.Name) + "DATABASE_URL"
+		if vars[key] == "" {
 			vars[key] = pgtest.URL(t, s.Name, nil)
 		}
+		in.databases[s.Name] = vars[key]
 	}
-	in.users = vars["USER_SERVICE_DATABASE_URL"]
 	in.env = os.Environ()
 	for k, v := range vars {
 		in.env = append(in.env, k+"="+v)
@@ -170,7 +179,7 @@ func (in *install) burst(t *testing.T, cmd *exec.Cmd, round int) map[string]stri
 // way, but each acknowledged account gets its e-mail filled in, once.
 func (in *install) oneProfileEach(t *testing.T, acknowledged map[string]string) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), in.users)
+	conn, err := pgx.Connect(t.Context(), in.databases[userapi.Service.Name])
 	if err != nil {
 		t.Fatal(err)
 	}
