@@ -104,6 +104,10 @@ func (p Principal) MaySeeBase(base string) bool {
 // IsAdmin reports whether the principal administers its tenant.
 func (p Principal) IsAdmin() bool { return p.Role == "owner" || p.Role == "admin" }
 
+// IsGuest reports whether the principal is in its tenant for nothing but what it was given
+// there.
+func (p Principal) IsGuest() bool { return p.Role == "guest" }
+
 // Subject is who to name in logs and as the owner of idempotency keys: the
 // user's id, service:NAME, or "" for nobody.
 func (p Principal) Subject() string {

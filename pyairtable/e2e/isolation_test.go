@@ -44,10 +44,6 @@ var notRefused = map[string]string{
 var shownToGuests = map[string]string{
 	"getRole":   "whoever is in a tenant may know what its roles allow",
 	"listRoles": "whoever is in a tenant may know what its roles allow",
-
-	"getAirtableConnection": "that there is a connection, without its token, is no secret in the tenant",
-	"listAirtableWatches":   "of bases by their ids, which open nothing",
-	"getAirtableQuota":      "a number of calls",
 }
 
 // The victim is the owner of an organisation who has one of everything. Every route of

@@ -17,6 +17,9 @@ type connections struct {
 }
 
 func (h connections) list(ctx context.Context, who auth.Principal, in airtableapi.ConnectionsQuery) (out api.Page[airtableapi.Connection], err error) {
+	if err := insider(who); err != nil {
+		return out, err
+	}
 	filters := page.Filters("connections", who.TenantID)
 	var after models.ConnectionID
 	if in.Cursor != "" {
@@ -60,7 +63,7 @@ func (h connections) create(ctx context.Context, who auth.Principal, in airtable
 }
 
 func (h connections) connection(ctx context.Context, who auth.Principal, in airtableapi.ConnectionPath) (out airtableapi.ConnectionAnswer, err error) {
-	key, err := connectionID(in)
+	key, err := shownConnection(who, in)
 	if err != nil {
 		return out, err
 	}
@@ -97,6 +100,22 @@ func mayWrite(who auth.Principal, at airtableapi.ConnectionPath, header string) 
 	}
 	version, err = ifMatch(header)
 	return key, version, err
+}
+
+// insider refuses guests: they are shown bases, and not how the organisation reaches them.
+func insider(who auth.Principal) error {
+	if who.IsGuest() {
+		return airtableapi.ErrMembersOnly
+	}
+	return nil
+}
+
+// shownConnection is the key of a connection that the caller may look at.
+func shownConnection(who auth.Principal, at airtableapi.ConnectionPath) (key models.ConnectionID, err error) {
+	if err := insider(who); err != nil {
+		return key, err
+	}
+	return connectionID(at)
 }
 
 func connectionID(at airtableapi.ConnectionPath) (key models.ConnectionID, err error) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
@@ -557,5 +558,34 @@ func TestSurface_NewBasesGoWhereTheirWorkspaceIs(t *testing.T) {
 	anna.v0(t, "POST", "/v0/meta/bases", `{"name":"There","workspaceId":"wspAAAAAAAAAAAAAA",`+tables)
 	if far.calls.Load() != before+1 {
 		t.Error("a base of Airtable's workspace was not created at Airtable")
+	}
+}
+
+func TestConnections_GuestsDoNotSeeHowTheOrganisationReachesItsBases(t *testing.T) {
+	t.Parallel()
+	far := newAccount(t)
+	f := newFleet(t, far.URL)
+	anna := f.owner(t)
+	at := airtableapi.ConnectionPath{ID: connect(t, anna, far.URL, accountToken).ID}
+	guest := f.person(t, func(c *auth.Claims) { c.Tenant, c.Role = anna.tenant.String(), "guest" })
+	for name, ask := range map[string]func() error{
+		"connections": func() error {
+			_, err := call(t, guest, airtableapi.ListConnections, airtableapi.ConnectionsQuery{PageQuery: page50})
+			return err
+		},
+		"a connection": func() error { _, err := call(t, guest, airtableapi.FetchConnection, at); return err },
+		"its watches": func() error {
+			_, err := call(t, guest, airtableapi.ListWatches, airtableapi.WatchesQuery{ConnectionPath: at, PageQuery: page50})
+			return err
+		},
+		"its quota": func() error { _, err := call(t, guest, airtableapi.FetchQuota, at); return err },
+		"usage": func() error {
+			_, err := call(t, guest, airtableapi.ListUsage, airtableapi.UsageQuery{PageQuery: page50, By: "base"})
+			return err
+		},
+	} {
+		if err := ask(); !errors.Is(err, airtableapi.ErrMembersOnly) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

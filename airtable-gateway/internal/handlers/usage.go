@@ -17,6 +17,9 @@ import (
 type usage struct{ service *services.Usage }
 
 func (h usage) list(ctx context.Context, who auth.Principal, in airtableapi.UsageQuery) (out api.Page[airtableapi.Usage], err error) {
+	if err := insider(who); err != nil {
+		return out, err
+	}
 	filter, err := usageFilter(in)
 	if err != nil {
 		return out, err
@@ -86,7 +89,7 @@ func usageOf(by string, s repository.UsageSum) airtableapi.Usage {
 }
 
 func (h usage) quota(ctx context.Context, who auth.Principal, in airtableapi.ConnectionPath) (out airtableapi.Quota, err error) {
-	key, err := connectionID(in)
+	key, err := shownConnection(who, in)
 	if err != nil {
 		return out, err
 	}

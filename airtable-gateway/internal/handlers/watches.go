@@ -23,7 +23,7 @@ import (
 type watches struct{ service *services.Connections }
 
 func (h watches) list(ctx context.Context, who auth.Principal, in airtableapi.WatchesQuery) (out api.Page[airtableapi.Watch], err error) {
-	key, err := connectionID(in.ConnectionPath)
+	key, err := shownConnection(who, in.ConnectionPath)
 	if err != nil {
 		return out, err
 	}

@@ -26,6 +26,7 @@ var (
 	ErrTooManyConnections = errs.New(errs.Conflict, "too_many_connections", "The tenant has as many connections as it may.")
 	ErrFixedKind          = errs.New(errs.Invalid, "connection_kind_fixed", "A local connection has no address and no token.")
 	ErrAdminsOnly         = errs.New(errs.Forbidden, "admins_only", "Only an owner or admin of the tenant may do this.")
+	ErrMembersOnly        = errs.New(errs.Forbidden, "members_only", "Guests of the tenant may not see this.")
 	ErrConnectionRefused  = errs.New(errs.Forbidden, "connection_token_refused", "Airtable no longer accepts the token of the connection that the base belongs to.")
 	ErrRateLimited        = errs.New(errs.TooMany, "airtable_rate_limited", "Airtable's rate limit is exhausted.").After(30 * time.Second)
 	ErrUpstreamAway       = errs.New(errs.Unavailable, "airtable_unavailable", "Airtable gave no answer.").After(time.Second)

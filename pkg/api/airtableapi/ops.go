@@ -79,7 +79,7 @@ var (
 var (
 	ListConnections = api.Op[ConnectionsQuery, api.Page[Connection]]{
 		Name: "listAirtableConnections", Method: "GET", Path: connections,
-		Summary:     "List the tenant's connections",
+		Summary: "List the tenant's connections", Errors: []*errs.Error{ErrMembersOnly},
 		Description: "A tenant without any is given a local one by the first call that needs one.",
 	}
 	CreateConnection = api.Op[ConnectionCreate, ConnectionMade]{
@@ -91,7 +91,7 @@ var (
 	}
 	FetchConnection = api.Op[ConnectionPath, ConnectionAnswer]{
 		Name: "getAirtableConnection", Method: "GET", Path: connections + "/{id}",
-		Summary: "Show a connection", Errors: []*errs.Error{ErrConnectionNotFound},
+		Summary: "Show a connection", Errors: []*errs.Error{ErrMembersOnly, ErrConnectionNotFound},
 	}
 	UpdateConnection = api.Op[ConnectionUpdate, ConnectionAnswer]{
 		Name: "updateAirtableConnection", Method: "PATCH", Path: connections + "/{id}", Timeout: upstreamTimeout,

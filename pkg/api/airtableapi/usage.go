@@ -12,13 +12,13 @@ import (
 var (
 	ListUsage = api.Op[UsageQuery, api.Page[Usage]]{
 		Name: "listAirtableUsage", Method: "GET", Path: base + "/usage",
-		Summary: "Count the calls made to Airtable",
+		Summary: "Count the calls made to Airtable", Errors: []*errs.Error{ErrMembersOnly},
 		Description: "By day (UTC), base, connection or user. Every call that reached Airtable counts, also one that it refused; " +
 			"calls to the local base store do not. Beside them are the calls that were saved. Counts are up to a second behind.",
 	}
 	FetchQuota = api.Op[ConnectionPath, Quota]{
 		Name: "getAirtableQuota", Method: "GET", Path: connections + "/{id}/quota",
-		Summary: "Forecast the calls of the month against the connection's quota", Errors: []*errs.Error{ErrConnectionNotFound},
+		Summary: "Forecast the calls of the month against the connection's quota", Errors: []*errs.Error{ErrMembersOnly, ErrConnectionNotFound},
 	}
 	SetQuota = api.Op[QuotaUpdate, Quota]{
 		Name: "setAirtableQuota", Method: "PUT", Path: connections + "/{id}/quota",

@@ -12,7 +12,7 @@ var ListWatches = api.Op[WatchesQuery, WatchPage]{
 	Name: "listAirtableWatches", Method: "GET", Path: connections + "/{id}/watches",
 	Summary:     "List the bases whose changes Airtable tells of",
 	Description: "Every base that was read through the connection in the last week, by its id, with the state of its webhook at Airtable.",
-	Errors:      []*errs.Error{ErrConnectionNotFound},
+	Errors:      []*errs.Error{ErrMembersOnly, ErrConnectionNotFound},
 }
 
 // WatchesQuery asks for a page of watches.
