@@ -55,7 +55,7 @@ func (h handlers) logoutAll(ctx context.Context, who auth.Principal, _ none) (no
 }
 
 func (h handlers) listSessions(ctx context.Context, who auth.Principal, in api.PageQuery) (authapi.SessionPage, error) {
-	return list(in, who, "sessions",
+	return page.List(in, []any{"sessions", who.TenantID, who.UserID},
 		func(from repository.SessionPage, limit int) ([]models.Session, error) {
 			return h.Repo.Sessions(ctx, who.TenantID, who.UserID, from, limit, h.Now())
 		},
@@ -77,27 +77,4 @@ func (h handlers) revokeUserSessions(ctx context.Context, _ auth.Principal, in a
 		return none{}, errs.ErrNotFound
 	}
 	return none{}, h.Auth.EndSessionsOf(ctx, user)
-}
-
-// list answers one page: read gets one item more than asked for, to know whether
-// there is another page; key is the cursor after an item.
-func list[K, M, A any](q api.PageQuery, who auth.Principal, what string,
-	read func(from K, limit int) ([]M, error), key func(M) K, render func(M) A) (api.Page[A], error) {
-	filters := page.Filters(what, who.TenantID, who.UserID)
-	var from K
-	if q.Cursor != "" {
-		if err := page.Decode(q.Cursor, filters, &from); err != nil {
-			return api.Page[A]{}, err
-		}
-	}
-	items, err := read(from, q.Limit+1)
-	if err != nil {
-		return api.Page[A]{}, err
-	}
-	var next string
-	if len(items) > q.Limit {
-		items = items[:q.Limit]
-		next = page.Encode(filters, key(items[q.Limit-1]))
-	}
-	return api.Page[A]{Items: convert(items, render), NextCursor: next}, nil
 }

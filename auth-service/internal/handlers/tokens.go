@@ -11,6 +11,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/page"
 )
 
 func (h handlers) createToken(ctx context.Context, who auth.Principal, in authapi.TokenRequest) (authapi.NewTokenAnswer, error) {
@@ -33,7 +34,7 @@ func (h handlers) listTokens(ctx context.Context, who auth.Principal, in authapi
 	if err != nil {
 		return authapi.TokenPage{}, err
 	}
-	return list(in.PageQuery, holder, "tokens",
+	return page.List(in.PageQuery, []any{"tokens", holder.TenantID, holder.UserID},
 		func(from repository.TokenPage, limit int) ([]models.Token, error) {
 			return h.Repo.Tokens(ctx, holder.TenantID, holder.UserID, from, limit)
 		},

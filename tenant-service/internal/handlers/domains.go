@@ -8,6 +8,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/page"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/services"
 )
@@ -43,7 +44,7 @@ func (h domains) list(ctx context.Context, who auth.Principal, in tenantapi.Doma
 	if err != nil {
 		return tenantapi.DomainPage{}, err
 	}
-	return list(in.PageQuery, []any{"domains", tenant},
+	return page.List(in.PageQuery, []any{"domains", tenant},
 		func(after models.DomainID, limit int) ([]models.Domain, error) {
 			return h.s.List(ctx, who, tenant, after, limit)
 		},
@@ -77,7 +78,7 @@ func (h domains) remove(ctx context.Context, who auth.Principal, in tenantapi.Do
 }
 
 func (h domains) joinable(ctx context.Context, who auth.Principal, in api.PageQuery) (tenantapi.JoinablePage, error) {
-	return list(in, []any{"joinable", who.UserID},
+	return page.List(in, []any{"joinable", who.UserID},
 		func(after id.TenantID, _ int) ([]models.Admission, error) {
 			found, err := h.s.Joinable(ctx, who)
 			if !after.IsZero() { // there is one at the most

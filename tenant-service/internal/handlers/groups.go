@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
@@ -40,7 +42,7 @@ func (h groupOps) create(ctx context.Context, who auth.Principal, in tenantapi.N
 		return tenantapi.GroupMade{}, err
 	}
 	return tenantapi.GroupMade{
-		Location: tenantapi.CreateTenant.Path + "/" + in.TenantID + "/groups/" + g.ID.String(), ETag: etag(g.Version), Body: group(g),
+		Location: tenantapi.CreateTenant.Path + "/" + in.TenantID + "/groups/" + g.ID.String(), ETag: etag.Of(g.Version), Body: group(g),
 	}, nil
 }
 
@@ -49,7 +51,7 @@ func (h groupOps) list(ctx context.Context, who auth.Principal, in tenantapi.Gro
 	if err != nil {
 		return tenantapi.GroupPage{}, err
 	}
-	return list(in.PageQuery, []any{"groups", tenant},
+	return page.List(in.PageQuery, []any{"groups", tenant},
 		func(after models.GroupID, limit int) ([]models.Group, error) {
 			return h.s.List(ctx, who, tenant, after, limit)
 		},
@@ -69,7 +71,7 @@ func (h groupOps) update(ctx context.Context, who auth.Principal, in tenantapi.G
 	if err != nil {
 		return tenantapi.GroupAnswer{}, err
 	}
-	return groupAnswer(h.s.Rename(ctx, who, tenant, ref, match(in.Precondition), in.Body.Name))
+	return groupAnswer(h.s.Rename(ctx, who, tenant, ref, etag.Read(in.IfMatch), in.Body.Name))
 }
 
 func (h groupOps) delete(ctx context.Context, who auth.Principal, in tenantapi.GroupRef) (none, error) {
@@ -85,7 +87,7 @@ func (h groupOps) members(ctx context.Context, who auth.Principal, in tenantapi.
 	if err != nil {
 		return tenantapi.MemberPage{}, err
 	}
-	return list(in.PageQuery, []any{"group members", tenant, ref},
+	return page.List(in.PageQuery, []any{"group members", tenant, ref},
 		func(after models.MemberID, limit int) ([]models.Member, error) {
 			return h.s.Members(ctx, who, tenant, ref, after, limit)
 		},
@@ -105,7 +107,7 @@ func (h groupOps) changeMembers(ctx context.Context, who auth.Principal, in tena
 	if err != nil {
 		return tenantapi.GroupAnswer{}, err
 	}
-	return groupAnswer(h.s.ChangeMembers(ctx, who, tenant, ref, match(in.Precondition), add, remove))
+	return groupAnswer(h.s.ChangeMembers(ctx, who, tenant, ref, etag.Read(in.IfMatch), add, remove))
 }
 
 func (h groupOps) createServiceAccount(ctx context.Context, who auth.Principal, in tenantapi.NewServiceAccount) (tenantapi.MemberMade, error) {
@@ -118,7 +120,7 @@ func (h groupOps) createServiceAccount(ctx context.Context, who auth.Principal, 
 		return tenantapi.MemberMade{}, err
 	}
 	return tenantapi.MemberMade{
-		Location: tenantapi.CreateTenant.Path + "/" + in.TenantID + "/members/" + m.ID.String(), ETag: etag(m.Version), Body: member(m),
+		Location: tenantapi.CreateTenant.Path + "/" + in.TenantID + "/members/" + m.ID.String(), ETag: etag.Of(m.Version), Body: member(m),
 	}, nil
 }
 
@@ -132,7 +134,7 @@ func groupAnswer(g models.Group, err error) (tenantapi.GroupAnswer, error) {
 	if err != nil {
 		return tenantapi.GroupAnswer{}, err
 	}
-	return tenantapi.GroupAnswer{ETag: etag(g.Version), Body: group(g)}, nil
+	return tenantapi.GroupAnswer{ETag: etag.Of(g.Version), Body: group(g)}, nil
 }
 
 func groupID(ref tenantapi.GroupRef) (id.TenantID, models.GroupID, error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/page"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/services"
 )
@@ -33,7 +34,7 @@ func (h invitations) list(ctx context.Context, who auth.Principal, in tenantapi.
 	if err != nil {
 		return tenantapi.InvitationPage{}, err
 	}
-	return list(in.PageQuery, []any{"invitations", tenant},
+	return page.List(in.PageQuery, []any{"invitations", tenant},
 		func(after models.InvitationID, limit int) ([]models.Invitation, error) {
 			return h.s.List(ctx, who, tenant, after, limit)
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/page"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/services"
@@ -36,7 +37,7 @@ func RegisterLimits(a *httpx.API, s *services.Limits, r *repository.Repository) 
 }
 
 func (h limits) plans(ctx context.Context, _ auth.Principal, in api.PageQuery) (tenantapi.PlanPage, error) {
-	return list(in, []any{"plans"},
+	return page.List(in, []any{"plans"},
 		func(after string, limit int) ([]models.Plan, error) { return h.r.Plans(ctx, after, limit) },
 		func(p models.Plan) string { return p.Name }, plan)
 }

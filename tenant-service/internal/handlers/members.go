@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
@@ -16,7 +18,7 @@ func (h members) list(ctx context.Context, who auth.Principal, in tenantapi.Memb
 	if err != nil {
 		return tenantapi.MemberPage{}, err
 	}
-	return list(in.PageQuery, []any{"members", ref, in.Kind},
+	return page.List(in.PageQuery, []any{"members", ref, in.Kind},
 		func(after models.MemberID, limit int) ([]models.Member, error) {
 			return h.s.Members(ctx, who, ref, in.Kind, after, limit)
 		},
@@ -36,7 +38,7 @@ func (h members) update(ctx context.Context, who auth.Principal, in tenantapi.Me
 	if err != nil {
 		return tenantapi.MemberAnswer{}, err
 	}
-	return memberAnswer(h.s.ChangeMember(ctx, who, tenant, ref, match(in.Precondition), services.MemberChange{
+	return memberAnswer(h.s.ChangeMember(ctx, who, tenant, ref, etag.Read(in.IfMatch), services.MemberChange{
 		Role: in.Body.Role, CustomRoles: in.Body.CustomRoles, Suspended: in.Body.Suspended, Name: in.Body.Name,
 	}))
 }
@@ -61,5 +63,5 @@ func memberAnswer(m models.Member, err error) (tenantapi.MemberAnswer, error) {
 	if err != nil {
 		return tenantapi.MemberAnswer{}, err
 	}
-	return tenantapi.MemberAnswer{ETag: etag(m.Version), Body: member(m)}, nil
+	return tenantapi.MemberAnswer{ETag: etag.Of(m.Version), Body: member(m)}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/page"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/services"
 )
@@ -32,7 +33,7 @@ func (h scimTokens) list(ctx context.Context, who auth.Principal, in tenantapi.S
 	if err != nil {
 		return tenantapi.SCIMTokenPage{}, err
 	}
-	return list(in.PageQuery, []any{"SCIM tokens", tenant},
+	return page.List(in.PageQuery, []any{"SCIM tokens", tenant},
 		func(after models.SCIMTokenID, limit int) ([]models.SCIMToken, error) {
 			return h.s.Tokens(ctx, who, tenant, after, limit)
 		},

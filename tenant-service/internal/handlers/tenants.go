@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
@@ -21,11 +23,11 @@ func (h tenants) create(ctx context.Context, who auth.Principal, in tenantapi.Ne
 	if err != nil {
 		return tenantapi.TenantMade{}, err
 	}
-	return tenantapi.TenantMade{Location: tenantapi.CreateTenant.Path + "/" + t.ID.String(), ETag: etag(t.Version), Body: tenant(t)}, nil
+	return tenantapi.TenantMade{Location: tenantapi.CreateTenant.Path + "/" + t.ID.String(), ETag: etag.Of(t.Version), Body: tenant(t)}, nil
 }
 
 func (h tenants) list(ctx context.Context, who auth.Principal, in api.PageQuery) (tenantapi.MembershipPage, error) {
-	return list(in, []any{"memberships", who.UserID},
+	return page.List(in, []any{"memberships", who.UserID},
 		func(after id.TenantID, limit int) ([]repository.Membership, error) {
 			return h.s.Memberships(ctx, who, after, limit)
 		},
@@ -38,7 +40,7 @@ func (h tenants) tenant(ctx context.Context, who auth.Principal, in tenantapi.Te
 
 func (h tenants) update(ctx context.Context, who auth.Principal, in tenantapi.TenantUpdate) (tenantapi.TenantAnswer, error) {
 	return h.answer(ctx, who, in.TenantRef, func(ctx context.Context, who auth.Principal, t id.TenantID) (models.Tenant, error) {
-		return h.s.Update(ctx, who, t, match(in.Precondition), change(in.Body))
+		return h.s.Update(ctx, who, t, etag.Read(in.IfMatch), change(in.Body))
 	})
 }
 
@@ -79,5 +81,5 @@ func (h tenants) answer(ctx context.Context, who auth.Principal, in tenantapi.Te
 	if err != nil {
 		return tenantapi.TenantAnswer{}, err
 	}
-	return tenantapi.TenantAnswer{ETag: etag(t.Version), Body: tenant(t)}, nil
+	return tenantapi.TenantAnswer{ETag: etag.Of(t.Version), Body: tenant(t)}, nil
 }

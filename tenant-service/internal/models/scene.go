@@ -6,6 +6,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
@@ -103,7 +104,7 @@ func (s *Scene) mayOwn() error {
 }
 
 // Reconfigure edits the settings.
-func (s *Scene) Reconfigure(next Settings, match Match, now time.Time) error {
+func (s *Scene) Reconfigure(next Settings, match etag.Match, now time.Time) error {
 	if err := s.mayManage(); err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (s *Scene) Transfer(now time.Time) error {
 }
 
 // SetRoles gives Target other roles; nil leaves them as they are.
-func (s *Scene) SetRoles(role *string, custom *[]string, match Match, now time.Time) error {
+func (s *Scene) SetRoles(role *string, custom *[]string, match etag.Match, now time.Time) error {
 	if err := s.mayManage(); err != nil {
 		return err
 	}

@@ -92,18 +92,6 @@ func (s Security) equal(o Security) bool {
 		slices.Equal(s.EmailDomains, o.EmailDomains) && slices.Equal(s.IPRanges, o.IPRanges)
 }
 
-// Match is an If-Match condition; the zero value always holds.
-type Match struct {
-	Given    bool
-	Any      bool
-	Versions []int64
-}
-
-// Holds reports whether what is at that version may be changed.
-func (m Match) Holds(version int64) bool {
-	return !m.Given || m.Any || slices.Contains(m.Versions, version)
-}
-
 // The defaults of a tenant.
 const (
 	DefaultLocale   = "en"

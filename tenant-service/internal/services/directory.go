@@ -12,6 +12,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
@@ -362,7 +363,7 @@ func (s *Directory) changeUser(ctx context.Context, tenant id.TenantID, ref mode
 		}
 		if active, given := r["active"].(bool); active == p.Suspended() && given {
 			// The rules for who may change whom.
-			if err := sc.SetRoles(nil, nil, models.Match{}, now); err != nil {
+			if err := sc.SetRoles(nil, nil, etag.Match{}, now); err != nil {
 				return err
 			}
 			if err := sc.SuspendMember(!active, now); err != nil {

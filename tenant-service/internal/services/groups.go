@@ -8,6 +8,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
@@ -55,7 +56,7 @@ func groupName(name string) (string, error) {
 }
 
 // Rename gives the group another name, unless it is nil.
-func (s *Groups) Rename(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match models.Match, name *string) (models.Group, error) {
+func (s *Groups) Rename(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match, name *string) (models.Group, error) {
 	return s.change(ctx, who, tenant, ref, match, func(g *models.GroupEdit) (err error) {
 		if name != nil {
 			g.Name, err = groupName(*name)
@@ -65,7 +66,7 @@ func (s *Groups) Rename(ctx context.Context, who auth.Principal, tenant id.Tenan
 }
 
 // ChangeMembers takes members into the group and out of it.
-func (s *Groups) ChangeMembers(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match models.Match,
+func (s *Groups) ChangeMembers(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match,
 	add, remove []models.MemberID) (models.Group, error) {
 	return s.change(ctx, who, tenant, ref, match, func(g *models.GroupEdit) error {
 		g.Add, g.Remove = add, remove
@@ -75,14 +76,14 @@ func (s *Groups) ChangeMembers(ctx context.Context, who auth.Principal, tenant i
 
 // Delete ends the group.
 func (s *Groups) Delete(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID) error {
-	_, err := s.change(ctx, who, tenant, ref, models.Match{}, func(g *models.GroupEdit) error {
+	_, err := s.change(ctx, who, tenant, ref, etag.Match{}, func(g *models.GroupEdit) error {
 		g.Gone = true
 		return nil
 	})
 	return err
 }
 
-func (s *Groups) change(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match models.Match,
+func (s *Groups) change(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match,
 	edit func(*models.GroupEdit) error) (models.Group, error) {
 	c, err := caller(who, tenant)
 	if err != nil {

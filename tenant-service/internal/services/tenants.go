@@ -13,6 +13,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
@@ -98,7 +99,7 @@ func caller(who auth.Principal, tenant id.TenantID) (models.Caller, error) {
 }
 
 // Update changes the tenant's settings, if match holds.
-func (s *Tenants) Update(ctx context.Context, who auth.Principal, tenant id.TenantID, match models.Match, c Change) (models.Tenant, error) {
+func (s *Tenants) Update(ctx context.Context, who auth.Principal, tenant id.TenantID, match etag.Match, c Change) (models.Tenant, error) {
 	return s.changeTenant(ctx, who, tenant, models.About{}, func(sc *models.Scene) error {
 		next, err := c.apply(sc.Settings())
 		if err != nil {
@@ -211,7 +212,7 @@ type MemberChange struct {
 }
 
 // ChangeMember changes a member, if match holds.
-func (s *Tenants) ChangeMember(ctx context.Context, who auth.Principal, tenant id.TenantID, member models.MemberID, match models.Match,
+func (s *Tenants) ChangeMember(ctx context.Context, who auth.Principal, tenant id.TenantID, member models.MemberID, match etag.Match,
 	c MemberChange) (models.Member, error) {
 	if c.CustomRoles != nil {
 		custom, err := customRoles(*c.CustomRoles)

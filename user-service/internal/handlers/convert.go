@@ -1,10 +1,8 @@
 package handlers
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/user-service/internal/models"
 	"github.com/pyairtable/pyairtable/user-service/internal/services"
@@ -14,7 +12,7 @@ func answer(v services.View, err error) (userapi.UserAnswer, error) {
 	if err != nil {
 		return userapi.UserAnswer{}, err
 	}
-	return userapi.UserAnswer{ETag: etag(v.Version), Body: user(v)}, nil
+	return userapi.UserAnswer{ETag: etag.Of(v.Version), Body: user(v)}, nil
 }
 
 func user(v services.View) userapi.User {
@@ -59,22 +57,4 @@ func userID(ref userapi.UserRef) (id.UserID, error) {
 		return user, userapi.ErrUserNotFound.Because(err)
 	}
 	return user, nil
-}
-
-func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
-
-// match reads If-Match (RFC 9110, section 13.1.1). A weak tag, or one that is none
-// of ours, matches nothing.
-func match(h userapi.Precondition) models.Match {
-	m := models.Match{Given: strings.TrimSpace(h.IfMatch) != ""}
-	for tag := range strings.SplitSeq(h.IfMatch, ",") {
-		tag = strings.TrimSpace(tag)
-		if tag == "*" {
-			m.Any = true
-		}
-		if v, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64); err == nil && tag == etag(v) {
-			m.Versions = append(m.Versions, v)
-		}
-	}
-	return m
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/user-service/internal/services"
 )
@@ -16,11 +17,11 @@ func (u users) me(ctx context.Context, who auth.Principal, _ struct{}) (userapi.
 }
 
 func (u users) replaceMe(ctx context.Context, who auth.Principal, in userapi.MeUpdate) (userapi.UserAnswer, error) {
-	return answer(u.s.Update(ctx, who, who.UserID, match(in.Precondition), replacement(in.Body)))
+	return answer(u.s.Update(ctx, who, who.UserID, etag.Read(in.IfMatch), replacement(in.Body)))
 }
 
 func (u users) patchMe(ctx context.Context, who auth.Principal, in userapi.MePatch) (userapi.UserAnswer, error) {
-	return answer(u.s.Update(ctx, who, who.UserID, match(in.Precondition), patch(in.Body)))
+	return answer(u.s.Update(ctx, who, who.UserID, etag.Read(in.IfMatch), patch(in.Body)))
 }
 
 func (u users) list(ctx context.Context, who auth.Principal, in userapi.UsersQuery) (userapi.UserPage, error) {
@@ -48,7 +49,7 @@ func (u users) replace(ctx context.Context, who auth.Principal, in userapi.UserU
 	if err != nil {
 		return userapi.UserAnswer{}, err
 	}
-	return answer(u.s.Update(ctx, who, id, match(in.Precondition), replacement(in.Body)))
+	return answer(u.s.Update(ctx, who, id, etag.Read(in.IfMatch), replacement(in.Body)))
 }
 
 func (u users) patch(ctx context.Context, who auth.Principal, in userapi.UserPatch) (userapi.UserAnswer, error) {
@@ -56,7 +57,7 @@ func (u users) patch(ctx context.Context, who auth.Principal, in userapi.UserPat
 	if err != nil {
 		return userapi.UserAnswer{}, err
 	}
-	return answer(u.s.Update(ctx, who, id, match(in.Precondition), patch(in.Body)))
+	return answer(u.s.Update(ctx, who, id, etag.Read(in.IfMatch), patch(in.Body)))
 }
 
 func (u users) delete(ctx context.Context, who auth.Principal, in userapi.UserDelete) (struct{}, error) {
@@ -64,7 +65,7 @@ func (u users) delete(ctx context.Context, who auth.Principal, in userapi.UserDe
 	if err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, u.s.Delete(ctx, who, id, match(in.Precondition))
+	return struct{}{}, u.s.Delete(ctx, who, id, etag.Read(in.IfMatch))
 }
 
 func (u users) lookUp(ctx context.Context, _ auth.Principal, in userapi.UserIDs) (userapi.UserCards, error) {

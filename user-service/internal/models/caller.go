@@ -52,15 +52,3 @@ func (c Caller) Manages(u User) bool {
 func (c Caller) MayRepeat(u User) bool {
 	return c.User == u.ID || c.Everyone || c.Tenant == u.Tenant && (c.Role == RoleOwner || c.Role == RoleAdmin)
 }
-
-// Match is an If-Match condition; the zero value always holds.
-type Match struct {
-	Given    bool
-	Any      bool
-	Versions []int64
-}
-
-// Holds reports whether a profile of that version may be changed.
-func (m Match) Holds(version int64) bool {
-	return !m.Given || m.Any || slices.Contains(m.Versions, version)
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/page"
@@ -84,7 +85,7 @@ func (s *Users) Known(ctx context.Context, users []id.UserID) ([]models.User, er
 }
 
 // Update changes the profile, if match holds.
-func (s *Users) Update(ctx context.Context, who auth.Principal, user id.UserID, match models.Match, ch Change) (View, error) {
+func (s *Users) Update(ctx context.Context, who auth.Principal, user id.UserID, match etag.Match, ch Change) (View, error) {
 	return s.change(ctx, who, user, updated, func(c models.Caller, m *repository.Member) ([]events.Event, error) {
 		switch {
 		case m.Deleted():
@@ -110,7 +111,7 @@ func (s *Users) Update(ctx context.Context, who auth.Principal, user id.UserID, 
 
 // Delete erases the profile, if match holds, and announces that the user is gone.
 // For a user who is gone already it does nothing.
-func (s *Users) Delete(ctx context.Context, who auth.Principal, user id.UserID, match models.Match) error {
+func (s *Users) Delete(ctx context.Context, who auth.Principal, user id.UserID, match etag.Match) error {
 	_, err := s.change(ctx, who, user, deleted, func(c models.Caller, m *repository.Member) ([]events.Event, error) {
 		switch {
 		case m.Deleted() && c.MayRepeat(m.User):

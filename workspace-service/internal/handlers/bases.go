@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
@@ -44,7 +46,7 @@ func (h bases) link(ctx context.Context, who auth.Principal, in workspaceapi.Bas
 	if err != nil {
 		return out, err
 	}
-	return workspaceapi.BaseMade{Location: workspaceapi.ListBases.Path + "/" + b.ID, ETag: etag(b.Version), Body: h.view.base(b)}, nil
+	return workspaceapi.BaseMade{Location: workspaceapi.ListBases.Path + "/" + b.ID, ETag: etag.Of(b.Version), Body: h.view.base(b)}, nil
 }
 
 func (h bases) list(ctx context.Context, who auth.Principal, in workspaceapi.BasesQuery) (out workspaceapi.BasePage, err error) {
@@ -56,7 +58,7 @@ func (h bases) list(ctx context.Context, who auth.Principal, in workspaceapi.Bas
 		return out, err
 	}
 	ordered := in.WorkspaceID != ""
-	return list(in.PageQuery, []any{"bases", who.TenantID, f}, func(after repository.Place[string], limit int) ([]models.Base, error) {
+	return page.List(in.PageQuery, []any{"bases", who.TenantID, f}, func(after repository.Place[string], limit int) ([]models.Base, error) {
 		return h.tree.Bases(ctx, who, f, after, limit)
 	}, func(b models.Base) repository.Place[string] { return services.BaseKey(b, ordered) }, h.view.base)
 }
@@ -74,7 +76,7 @@ func (h bases) update(ctx context.Context, who auth.Principal, in workspaceapi.B
 		}
 		c.Owner = &owner
 	}
-	return h.answer(h.tree.UpdateBase(ctx, who, in.BaseID, match(in.Precondition), c))
+	return h.answer(h.tree.UpdateBase(ctx, who, in.BaseID, etag.Read(in.IfMatch), c))
 }
 
 func (h bases) move(ctx context.Context, who auth.Principal, in workspaceapi.BaseMove) (out workspaceapi.BaseAnswer, err error) {
@@ -106,13 +108,13 @@ func (h bases) answer(b models.Base, err error) (workspaceapi.BaseAnswer, error)
 	if err != nil {
 		return workspaceapi.BaseAnswer{}, err
 	}
-	return workspaceapi.BaseAnswer{ETag: etag(b.Version), Body: h.view.base(b)}, nil
+	return workspaceapi.BaseAnswer{ETag: etag.Of(b.Version), Body: h.view.base(b)}, nil
 }
 
 type notes struct{ tree *services.Tree }
 
 func (h notes) list(ctx context.Context, who auth.Principal, in workspaceapi.FieldNotesQuery) (workspaceapi.FieldNotePage, error) {
-	return list(in.PageQuery, []any{"field notes", who.TenantID, in.BaseID, in.TableID},
+	return page.List(in.PageQuery, []any{"field notes", who.TenantID, in.BaseID, in.TableID},
 		func(after repository.FieldKey, limit int) ([]models.FieldNote, error) {
 			return h.tree.FieldNotes(ctx, who, in.BaseID, in.TableID, after, limit)
 		},
@@ -134,7 +136,7 @@ func (h notes) delete(ctx context.Context, who auth.Principal, in workspaceapi.F
 type favourites struct{ tree *services.Tree }
 
 func (h favourites) list(ctx context.Context, who auth.Principal, in api.PageQuery) (workspaceapi.FavouritePage, error) {
-	return list(in, []any{"favourites", who.TenantID, who.UserID}, func(after repository.FavouriteKey, limit int) ([]models.Favourite, error) {
+	return page.List(in, []any{"favourites", who.TenantID, who.UserID}, func(after repository.FavouriteKey, limit int) ([]models.Favourite, error) {
 		return h.tree.Favourites(ctx, who, after, limit)
 	}, services.FavouriteKey, func(f models.Favourite) workspaceapi.Favourite {
 		return workspaceapi.Favourite{Kind: f.Kind, ObjectID: f.Object, Name: f.Name, MarkedAt: f.MarkedAt}

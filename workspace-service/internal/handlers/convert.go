@@ -1,14 +1,10 @@
 package handlers
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
-	"github.com/pyairtable/pyairtable/pkg/page"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 )
 
@@ -69,47 +65,4 @@ func optional[ID any, P interface {
 		return ref, nil
 	}
 	return parse[ID, P](text)
-}
-
-func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
-
-// match reads If-Match (RFC 9110, section 13.1.1). A weak tag, or one that is none of
-// ours, matches nothing.
-func match(h workspaceapi.Precondition) models.Match {
-	m := models.Match{Given: strings.TrimSpace(h.IfMatch) != ""}
-	for tag := range strings.SplitSeq(h.IfMatch, ",") {
-		tag = strings.TrimSpace(tag)
-		if tag == "*" {
-			m.Any = true
-		}
-		if v, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64); err == nil && tag == etag(v) {
-			m.Versions = append(m.Versions, v)
-		}
-	}
-	return m
-}
-
-// list answers one page: read gets one item more than asked for, to know whether there is
-// another page; key is the cursor after an item.
-func list[K, M, A any](q api.PageQuery, of []any, read func(after K, limit int) ([]M, error), key func(M) K, render func(M) A) (api.Page[A], error) {
-	filters := page.Filters(of...)
-	var after K
-	if q.Cursor != "" {
-		if err := page.Decode(q.Cursor, filters, &after); err != nil {
-			return api.Page[A]{}, err
-		}
-	}
-	items, err := read(after, q.Limit+1)
-	if err != nil {
-		return api.Page[A]{}, err
-	}
-	out := api.Page[A]{Items: []A{}}
-	if len(items) > q.Limit {
-		items = items[:q.Limit]
-		out.NextCursor = page.Encode(filters, key(items[q.Limit-1]))
-	}
-	for _, item := range items {
-		out.Items = append(out.Items, render(item))
-	}
-	return out, nil
 }

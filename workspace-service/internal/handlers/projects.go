@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
@@ -35,7 +37,7 @@ func (h projects) made(p models.Project, err error) (workspaceapi.ProjectMade, e
 	if err != nil {
 		return workspaceapi.ProjectMade{}, err
 	}
-	return workspaceapi.ProjectMade{Location: "/api/v1/projects/" + p.ID.String(), ETag: etag(p.Version), Body: h.view.project(p)}, nil
+	return workspaceapi.ProjectMade{Location: "/api/v1/projects/" + p.ID.String(), ETag: etag.Of(p.Version), Body: h.view.project(p)}, nil
 }
 
 func (h projects) list(ctx context.Context, who auth.Principal, in workspaceapi.ProjectsQuery) (workspaceapi.ProjectPage, error) {
@@ -43,7 +45,7 @@ func (h projects) list(ctx context.Context, who auth.Principal, in workspaceapi.
 	if err != nil {
 		return workspaceapi.ProjectPage{}, err
 	}
-	return list(in.PageQuery, []any{"projects", who.TenantID, w, in.Status},
+	return page.List(in.PageQuery, []any{"projects", who.TenantID, w, in.Status},
 		func(after repository.Place[models.ProjectID], limit int) ([]models.Project, error) {
 			return h.tree.Projects(ctx, who, w, in.Status, after, limit)
 		},
@@ -58,7 +60,7 @@ func (h projects) project(ctx context.Context, who auth.Principal, in workspacea
 
 func (h projects) update(ctx context.Context, who auth.Principal, in workspaceapi.ProjectUpdate) (workspaceapi.ProjectAnswer, error) {
 	return h.answer(ctx, who, in.ProjectRef, func(ctx context.Context, who auth.Principal, ref models.ProjectID) (models.Project, error) {
-		return h.tree.UpdateProject(ctx, who, ref, match(in.Precondition), models.Naming(in.Body))
+		return h.tree.UpdateProject(ctx, who, ref, etag.Read(in.IfMatch), models.Naming(in.Body))
 	})
 }
 
@@ -95,5 +97,5 @@ func (h projects) answer(ctx context.Context, who auth.Principal, in workspaceap
 	if err != nil {
 		return workspaceapi.ProjectAnswer{}, err
 	}
-	return workspaceapi.ProjectAnswer{ETag: etag(p.Version), Body: h.view.project(p)}, nil
+	return workspaceapi.ProjectAnswer{ETag: etag.Of(p.Version), Body: h.view.project(p)}, nil
 }

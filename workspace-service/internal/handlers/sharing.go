@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
@@ -113,7 +115,7 @@ func (h links) create(ctx context.Context, who auth.Principal, in workspaceapi.N
 		return out, err
 	}
 	return workspaceapi.ShareLinkMade{
-		Location: workspaceapi.CreateShareLink.Path + "/" + l.ID.String(), ETag: etag(l.Version), Body: h.render(who, l),
+		Location: workspaceapi.CreateShareLink.Path + "/" + l.ID.String(), ETag: etag.Of(l.Version), Body: h.render(who, l),
 	}, nil
 }
 
@@ -135,7 +137,7 @@ func (h links) list(ctx context.Context, who auth.Principal, in workspaceapi.Sha
 	if err != nil {
 		return workspaceapi.ShareLinkPage{}, err
 	}
-	return list(in.PageQuery, []any{"share links", who.TenantID, kind, ref}, func(after models.ShareLinkID, limit int) ([]models.ShareLink, error) {
+	return page.List(in.PageQuery, []any{"share links", who.TenantID, kind, ref}, func(after models.ShareLinkID, limit int) ([]models.ShareLink, error) {
 		return h.links.List(ctx, who, kind, ref, after, limit)
 	}, func(l models.ShareLink) models.ShareLinkID { return l.ID }, func(l models.ShareLink) workspaceapi.ShareLink { return h.render(who, l) })
 }
@@ -154,7 +156,7 @@ func (h links) update(ctx context.Context, who auth.Principal, in workspaceapi.S
 	if err != nil {
 		return workspaceapi.ShareLinkAnswer{}, err
 	}
-	l, err := h.links.Update(ctx, who, ref, match(in.Precondition), services.Change(in.Body))
+	l, err := h.links.Update(ctx, who, ref, etag.Read(in.IfMatch), services.Change(in.Body))
 	return h.answer(who, l, err)
 }
 
@@ -162,7 +164,7 @@ func (h links) answer(who auth.Principal, l models.ShareLink, err error) (worksp
 	if err != nil {
 		return workspaceapi.ShareLinkAnswer{}, err
 	}
-	return workspaceapi.ShareLinkAnswer{ETag: etag(l.Version), Body: h.render(who, l)}, nil
+	return workspaceapi.ShareLinkAnswer{ETag: etag.Of(l.Version), Body: h.render(who, l)}, nil
 }
 
 func (h links) revoke(ctx context.Context, who auth.Principal, in workspaceapi.ShareLinkRef) (struct{}, error) {
@@ -182,7 +184,7 @@ func (h links) open(ctx context.Context, _ auth.Principal, in workspaceapi.OpenS
 }
 
 func (h links) bases(ctx context.Context, _ auth.Principal, in workspaceapi.SharedBasesQuery) (workspaceapi.SharedBasePage, error) {
-	return list(in.PageQuery, []any{"shared bases"}, func(after repository.Place[string], limit int) ([]models.Base, error) {
+	return page.List(in.PageQuery, []any{"shared bases"}, func(after repository.Place[string], limit int) ([]models.Base, error) {
 		return h.links.Bases(ctx, in.Grant, after, limit)
 	}, func(b models.Base) repository.Place[string] { return services.BaseKey(b, true) }, func(b models.Base) workspaceapi.SharedBase {
 		return workspaceapi.SharedBase{ID: b.ID, Name: b.Name, Description: b.Description}
@@ -207,7 +209,7 @@ func (h feed) list(ctx context.Context, who auth.Principal, in workspaceapi.Acti
 	if err != nil {
 		return workspaceapi.ActivityPage{}, err
 	}
-	return list(in.PageQuery, []any{"activity", who.TenantID, w, in.BaseID}, func(after repository.ActivityKey, limit int) ([]models.Activity, error) {
+	return page.List(in.PageQuery, []any{"activity", who.TenantID, w, in.BaseID}, func(after repository.ActivityKey, limit int) ([]models.Activity, error) {
 		return h.tree.Activities(ctx, who, w, in.BaseID, after, limit)
 	}, services.ActivityKey, activity)
 }

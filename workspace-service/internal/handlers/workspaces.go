@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"github.com/pyairtable/pyairtable/pkg/etag"
+	"github.com/pyairtable/pyairtable/pkg/page"
 
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
@@ -32,12 +34,12 @@ func (h workspaces) made(w models.Workspace, err error) (workspaceapi.WorkspaceM
 		return workspaceapi.WorkspaceMade{}, err
 	}
 	return workspaceapi.WorkspaceMade{
-		Location: workspaceapi.CreateWorkspace.Path + "/" + w.ID.String(), ETag: etag(w.Version), Body: h.view.workspace(w),
+		Location: workspaceapi.CreateWorkspace.Path + "/" + w.ID.String(), ETag: etag.Of(w.Version), Body: h.view.workspace(w),
 	}, nil
 }
 
 func (h workspaces) list(ctx context.Context, who auth.Principal, in workspaceapi.StatusQuery) (workspaceapi.WorkspacePage, error) {
-	return list(in.PageQuery, []any{"workspaces", who.TenantID, in.Status},
+	return page.List(in.PageQuery, []any{"workspaces", who.TenantID, in.Status},
 		func(after repository.Place[models.WorkspaceID], limit int) ([]models.Workspace, error) {
 			return h.tree.Workspaces(ctx, who, in.Status, after, limit)
 		}, services.WorkspaceKey, h.view.workspace)
@@ -49,7 +51,7 @@ func (h workspaces) workspace(ctx context.Context, who auth.Principal, in worksp
 
 func (h workspaces) update(ctx context.Context, who auth.Principal, in workspaceapi.WorkspaceUpdate) (workspaceapi.WorkspaceAnswer, error) {
 	return h.answer(ctx, who, in.WorkspaceRef, func(ctx context.Context, who auth.Principal, ref models.WorkspaceID) (models.Workspace, error) {
-		return h.tree.UpdateWorkspace(ctx, who, ref, match(in.Precondition), models.Naming(in.Body))
+		return h.tree.UpdateWorkspace(ctx, who, ref, etag.Read(in.IfMatch), models.Naming(in.Body))
 	})
 }
 
@@ -86,5 +88,5 @@ func (h workspaces) answer(ctx context.Context, who auth.Principal, in workspace
 	if err != nil {
 		return workspaceapi.WorkspaceAnswer{}, err
 	}
-	return workspaceapi.WorkspaceAnswer{ETag: etag(w.Version), Body: h.view.workspace(w)}, nil
+	return workspaceapi.WorkspaceAnswer{ETag: etag.Of(w.Version), Body: h.view.workspace(w)}, nil
 }

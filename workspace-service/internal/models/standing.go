@@ -2,7 +2,6 @@
 package models
 
 import (
-	"slices"
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
@@ -80,16 +79,4 @@ func (s *Standing) set(at *time.Time, to, now time.Time) []string {
 	*at = to
 	s.Touch(now)
 	return []string{"status"}
-}
-
-// Match is an If-Match condition; the zero value always holds.
-type Match struct {
-	Given    bool
-	Any      bool
-	Versions []int64
-}
-
-// Holds reports whether what is at that version may be changed.
-func (m Match) Holds(version int64) bool {
-	return !m.Given || m.Any || slices.Contains(m.Versions, version)
 }

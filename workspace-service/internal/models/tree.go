@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
@@ -54,7 +55,7 @@ func named(name string) (string, error) {
 type Naming struct{ Name, Description *string }
 
 // Apply changes what it names, if match holds, and returns the names of what changed.
-func (n Naming) Apply(s *Standing, name, description *string, match Match, now time.Time) ([]string, error) {
+func (n Naming) Apply(s *Standing, name, description *string, match etag.Match, now time.Time) ([]string, error) {
 	if err := s.Open(); err != nil {
 		return nil, err
 	}
@@ -142,7 +143,7 @@ type Saying struct {
 }
 
 // Apply changes what it names, if match holds, and returns the names of what changed.
-func (c Saying) Apply(b *Base, match Match, now time.Time) ([]string, error) {
+func (c Saying) Apply(b *Base, match etag.Match, now time.Time) ([]string, error) {
 	before := b.Version
 	changed, err := c.Naming.Apply(&b.Standing, &b.Name, &b.Description, match, now)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/permit"
@@ -134,7 +135,7 @@ func openAround(w models.Workspace, p *models.Project) error {
 
 // UpdateBase changes what is said of a base, if match holds. Its owner is changed by those
 // who may manage it, to one who may see it.
-func (t *Tree) UpdateBase(ctx context.Context, who auth.Principal, ref string, match models.Match, c models.Saying) (models.Base, error) {
+func (t *Tree) UpdateBase(ctx context.Context, who auth.Principal, ref string, match etag.Match, c models.Saying) (models.Base, error) {
 	action := permissionapi.Create
 	if c.Owner != nil {
 		action = permissionapi.Manage

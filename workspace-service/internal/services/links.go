@@ -16,6 +16,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
@@ -148,7 +149,7 @@ type Change struct {
 }
 
 // Update changes a link, if match holds. Grants that it gave end.
-func (s *Links) Update(ctx context.Context, who auth.Principal, ref models.ShareLinkID, match models.Match, c Change) (models.ShareLink, error) {
+func (s *Links) Update(ctx context.Context, who auth.Principal, ref models.ShareLinkID, match etag.Match, c Change) (models.ShareLink, error) {
 	if _, err := s.Link(ctx, who, ref); err != nil {
 		return models.ShareLink{}, err
 	}

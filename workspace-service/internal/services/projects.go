@@ -6,6 +6,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
@@ -94,7 +95,7 @@ func (t *Tree) changeProject(ctx context.Context, who auth.Principal, ref models
 }
 
 // UpdateProject renames or describes a project, if match holds.
-func (t *Tree) UpdateProject(ctx context.Context, who auth.Principal, ref models.ProjectID, match models.Match, n models.Naming) (models.Project, error) {
+func (t *Tree) UpdateProject(ctx context.Context, who auth.Principal, ref models.ProjectID, match etag.Match, n models.Naming) (models.Project, error) {
 	return t.changeProject(ctx, who, ref, nil, func(p *models.Project) ([]string, error) {
 		return n.Apply(&p.Standing, &p.Name, &p.Description, match, t.now())
 	})

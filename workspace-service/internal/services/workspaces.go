@@ -9,6 +9,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
@@ -176,7 +177,7 @@ func (t *Tree) workspaceRule(ctx context.Context, who auth.Principal, rule func(
 }
 
 // UpdateWorkspace renames or describes a workspace, if match holds.
-func (t *Tree) UpdateWorkspace(ctx context.Context, who auth.Principal, ref models.WorkspaceID, match models.Match, n models.Naming) (models.Workspace, error) {
+func (t *Tree) UpdateWorkspace(ctx context.Context, who auth.Principal, ref models.WorkspaceID, match etag.Match, n models.Naming) (models.Workspace, error) {
 	return t.changeWorkspace(ctx, who, ref, func(w *models.Workspace) ([]string, error) {
 		return n.Apply(&w.Standing, &w.Name, &w.Description, match, t.now())
 	})
