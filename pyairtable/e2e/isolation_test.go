@@ -37,6 +37,7 @@ var notRefused = map[string]string{
 	"getAuditEntry":     "the number is one of the caller's own log",
 	"listSharedTables":  "want a share link's token, and look for one before anything else",
 	"listSharedRecords": "want a share link's token, and look for one before anything else",
+	"listSnapshots":     "a base's snapshots are looked for in the caller's own tenant, which has none",
 	"addDomain":         "what may be a domain is known to everybody, and looked at first",
 }
 

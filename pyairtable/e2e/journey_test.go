@@ -145,6 +145,9 @@ func owner(t *testing.T, path, method string) string {
 				return s.Name
 			}
 		}
+		if slices.ContainsFunc(s.Raw, func(r api.RawRoute) bool { return r.Prefix == path || r.Prefix+"{path}" == path }) {
+			return s.Name
+		}
 	}
 	t.Fatalf("nobody declares %s %s", method, path)
 	return ""

@@ -7,6 +7,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
+	"github.com/pyairtable/pyairtable/pkg/page"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/services"
 )
@@ -19,7 +20,7 @@ func (h snapshots) take(ctx context.Context, who auth.Principal, in workspaceapi
 }
 
 func (h snapshots) list(ctx context.Context, who auth.Principal, in workspaceapi.SnapshotsQuery) (api.Page[workspaceapi.Snapshot], error) {
-	return list(in.PageQuery, []any{"snapshots", who.TenantID, in.BaseID}, func(before models.SnapshotID, limit int) ([]models.Snapshot, error) {
+	return page.List(in.PageQuery, []any{"snapshots", who.TenantID, in.BaseID}, func(before models.SnapshotID, limit int) ([]models.Snapshot, error) {
 		return h.service.List(ctx, who, in.BaseID, before, limit)
 	}, func(n models.Snapshot) models.SnapshotID { return n.ID }, snapshotOf)
 }
@@ -46,12 +47,6 @@ func (h snapshots) delete(ctx context.Context, who auth.Principal, in workspacea
 func (h snapshots) restore(ctx context.Context, who auth.Principal, in workspaceapi.SnapshotRestore) (out workspaceapi.RestoreMade, err error) {
 	b := in.Body
 	n := models.Restoration{Kind: b.Kind, Name: b.Name, Table: b.TableID, Record: b.RecordID, SkipRecords: b.SkipRecords}
-	fresh := b.Kind == airtableapi.RestoreBase
-	back := b.Kind == airtableapi.RestoreContents || b.Kind == airtableapi.RestoreRecord
-	if fresh != (b.WorkspaceID != "") || fresh != (b.TableID == "") || !fresh && b.ProjectID != "" ||
-		(b.RecordID != "") != (b.Kind == airtableapi.RestoreRecord) || back && (b.Name != "" || b.SkipRecords) {
-		return out, workspaceapi.ErrRestore
-	}
 	if n.Snapshot, err = parse[models.SnapshotID](in.SnapshotID); err != nil {
 		return out, err
 	}

@@ -3,6 +3,7 @@ package models
 import (
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
@@ -94,4 +95,13 @@ func (s Schedule) Next(after time.Time) time.Time {
 			return next.UTC()
 		}
 	}
+}
+
+// Whole reports whether a restore of its kind says what it has to, and nothing else: a new
+// base where it goes, all others their table, and one record itself.
+func (n Restoration) Whole() bool {
+	fresh := n.Kind == airtableapi.RestoreBase
+	back := n.Kind == airtableapi.RestoreContents || n.Kind == airtableapi.RestoreRecord
+	return fresh != n.Workspace.IsZero() && fresh == (n.Table == "") && (fresh || n.Project.IsZero()) &&
+		(n.Record != "") == (n.Kind == airtableapi.RestoreRecord) && !(back && (n.Name != "" || n.SkipRecords))
 }

@@ -148,6 +148,9 @@ func (s *Snapshots) Restore(ctx context.Context, who auth.Principal, n models.Re
 	if err != nil {
 		return n, err
 	}
+	if !n.Whole() {
+		return n, workspaceapi.ErrRestore
+	}
 	if snap.Status != airtableapi.SnapshotReady {
 		return n, airtableapi.ErrSnapshotNotReady
 	}
