@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/pyairtable/pyairtable/pkg/await"
 )
 
 // tourist goes through an organisation, a workspace, permissions and the audit log over
@@ -105,22 +103,31 @@ func (o *tourist) until(t *testing.T, what string, send func() reply, done func(
 	var last reply
 	tries, answered := 0, false
 	defer func() {
-		o.again += tries - 1
+		o.again += tries
 		if !answered {
 			t.Logf("%s, %s: at last it was answered %d %s", o.name, what, last.status, last.body)
 		}
 	}()
-	await.True(t, o.name+": "+what, func() bool {
-		tries++
+	for began := time.Now(); time.Since(began) < patience; tries++ {
 		last = send()
 		if last.status == http.StatusInternalServerError {
 			t.Errorf("%s, %s: %s", o.name, what, last.body)
 		}
-		answered = done(last)
-		return answered
-	})
+		if answered = done(last); answered {
+			return last
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("%s, %s: not done in %s", o.name, what, patience)
 	return last
 }
+
+// patience outlasts the lock of an Idempotency-Key whose first request died with its
+// process: it may still run, for all that the service knows.
+const patience = 3 * time.Minute
 
 func is(statuses ...int) func(reply) bool {
 	return func(r reply) bool {

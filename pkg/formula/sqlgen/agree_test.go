@@ -39,7 +39,7 @@ var schema = formula.Schema{Fields: []formula.Field{
 	{ID: "fldDay", Name: "Day1", Type: day}, {ID: "fldAt", Name: "At", Type: moment}, {ID: "fldAt2", Name: "At2", Type: moment},
 	{ID: "fldCreated", Name: "Created", Type: moment}, {ID: "fldCDay", Name: "CDay", Type: day},
 	{ID: "fldMod", Name: "Modified", Type: moment}, {ID: "fldMDay", Name: "MDay", Type: day},
-	{ID: "fldElse", Name: "Else", Type: text},
+	{ID: "fldElse", Name: "Else", Type: formula.Type{Kind: formula.KindList, Elem: formula.KindText}},
 }}
 
 func contains(object string) string { return "r.cells @> " + object + "::jsonb" }
