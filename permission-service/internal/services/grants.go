@@ -149,7 +149,7 @@ func (d *Decisions) UpdateRole(ctx context.Context, who auth.Principal, role mod
 }
 
 // sampleUser stands for $user when a row rule is checked.
-const sampleUser = "usrXXXXXXXXXXXXXX"
+const sampleUser = "usrSampleSubject1"
 
 // maxRule bounds the nesting of a row rule, which runs for every record that is read.
 const maxRule = 30

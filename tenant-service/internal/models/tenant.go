@@ -7,6 +7,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/setting"
 )
 
 // Tenant is an organisation, or the tenant that a user has to himself.
@@ -92,17 +93,11 @@ func (s Security) equal(o Security) bool {
 		slices.Equal(s.EmailDomains, o.EmailDomains) && slices.Equal(s.IPRanges, o.IPRanges)
 }
 
-// The defaults of a tenant.
-const (
-	DefaultLocale   = "en"
-	DefaultTimeZone = "UTC"
-)
-
 // PersonalTenant is the tenant that a user has to himself. Its slug is its id, which
 // nobody else can want.
 func PersonalTenant(tenant id.TenantID, user id.UserID, name string, now time.Time) Tenant {
 	return Tenant{
-		ID: tenant, Kind: tenantapi.KindPersonal, Name: name, Slug: tenant.String(), Locale: DefaultLocale, TimeZone: DefaultTimeZone,
+		ID: tenant, Kind: tenantapi.KindPersonal, Name: name, Slug: tenant.String(), Locale: setting.DefaultLocale, TimeZone: setting.DefaultTimeZone,
 		Owner: user, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 }

@@ -2,19 +2,15 @@ package services
 
 import (
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
-	_ "time/tzdata" // the container has no time zone database
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/text/language"
 
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/setting"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 )
 
@@ -29,7 +25,6 @@ type Change struct {
 
 const (
 	maxName   = 200
-	maxURL    = 2048
 	maxSlug   = 63
 	maxDomain = 253
 )
@@ -65,9 +60,9 @@ func (c Change) apply(s models.Settings) (models.Settings, error) {
 	}
 	set("/name", c.Name, &s.Name, parseName)
 	set("/slug", c.Slug, &s.Slug, parseSlug)
-	set("/logo_url", c.LogoURL, &s.LogoURL, parseURL)
-	set("/locale", c.Locale, &s.Locale, parseLocale)
-	set("/time_zone", c.TimeZone, &s.TimeZone, parseZone)
+	set("/logo_url", c.LogoURL, &s.LogoURL, setting.URL)
+	set("/locale", c.Locale, &s.Locale, setting.Locale)
+	set("/time_zone", c.TimeZone, &s.TimeZone, setting.Zone)
 	all("/security/email_domains", c.EmailDomains, &s.Security.EmailDomains, parseDomain)
 	all("/security/ip_ranges", c.IPRanges, &s.Security.IPRanges, parseRange)
 	if c.RequireMFA != nil {
@@ -114,49 +109,6 @@ func oddInSlug(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= 
 func slugOf(name string) string {
 	slug := strings.Join(strings.FieldsFunc(strings.ToLower(name), oddInSlug), "-")
 	return strings.Trim(slug[:min(len(slug), maxSlug)], "-")
-}
-
-// parseURL admits what a browser may load, and no address that carries somebody's
-// password.
-func parseURL(s string) (value, fault string) {
-	if s == "" {
-		return "", ""
-	}
-	u, err := url.Parse(s)
-	if err != nil || len(s) > maxURL || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
-		strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
-		return "", "must be an http or https URL without user and password"
-	}
-	return u.String(), ""
-}
-
-func parseLocale(s string) (value, fault string) {
-	if s == "" {
-		return models.DefaultLocale, ""
-	}
-	tag, err := language.Parse(s)
-	if err != nil || tag == language.Und {
-		return "", "must be a language tag such as en-GB (BCP 47)"
-	}
-	return tag.String(), ""
-}
-
-// parseZone admits the names of the IANA database, and not what else LoadLocation takes:
-// the zone of the machine, and files beside the database.
-func parseZone(s string) (value, fault string) {
-	if s == "" {
-		return models.DefaultTimeZone, ""
-	}
-	odd := slices.Contains([]string{"Local", "localtime", "posixrules", "Factory"}, s) ||
-		strings.HasPrefix(s, "posix/") || strings.HasPrefix(s, "right/") || strings.ContainsFunc(s, oddInZone)
-	if _, err := time.LoadLocation(s); err != nil || odd {
-		return "", "must be a name of the IANA database such as Europe/London"
-	}
-	return s, ""
-}
-
-func oddInZone(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/_+-", r))
 }
 
 // parseDomain admits the names of hosts (RFC 1123) with a dot in them.

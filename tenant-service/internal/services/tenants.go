@@ -16,6 +16,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/setting"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
 )
@@ -42,7 +43,7 @@ func (s *Tenants) Create(ctx context.Context, who auth.Principal, c Change) (mod
 	if !chosen {
 		c.Slug = nil
 	}
-	settings, err := c.apply(models.Settings{Locale: models.DefaultLocale, TimeZone: models.DefaultTimeZone})
+	settings, err := c.apply(models.Settings{Locale: setting.DefaultLocale, TimeZone: setting.DefaultTimeZone})
 	if err != nil {
 		return models.Tenant{}, err
 	}

@@ -8,12 +8,7 @@ import (
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/id"
-)
-
-// Defaults of a profile that says nothing else.
-const (
-	DefaultLocale   = "en"
-	DefaultTimeZone = "UTC"
+	"github.com/pyairtable/pyairtable/pkg/setting"
 )
 
 // User is a profile and what is known of its account.
@@ -54,7 +49,7 @@ type Account struct {
 func New(user id.UserID, tenant id.TenantID, now time.Time) User {
 	return User{
 		ID: user, Tenant: tenant, Version: 1, CreatedAt: now, UpdatedAt: now,
-		Profile: Profile{Locale: DefaultLocale, TimeZone: DefaultTimeZone, Preferences: Preferences{}},
+		Profile: Profile{Locale: setting.DefaultLocale, TimeZone: setting.DefaultTimeZone, Preferences: Preferences{}},
 	}
 }
 

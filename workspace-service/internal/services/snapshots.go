@@ -19,6 +19,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/logging"
 	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
+	"github.com/pyairtable/pyairtable/pkg/setting"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
 )
@@ -207,7 +208,7 @@ func (s *Snapshots) PutSchedule(ctx context.Context, who auth.Principal, n model
 	if err := s.mayKeep(ctx, who, n.Base); err != nil {
 		return n, err
 	}
-	if _, err := time.LoadLocation(n.Zone); err != nil || n.Zone == "" || n.Zone == "Local" {
+	if _, fault := setting.Zone(n.Zone); fault != "" || n.Zone == "" {
 		return n, workspaceapi.ErrSchedule
 	}
 	n.Tenant, n.SetBy = who.TenantID, who.UserID
