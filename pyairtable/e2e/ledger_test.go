@@ -86,19 +86,35 @@ func (l ledger) missing(t *testing.T, service string, said map[string]string) []
 	return missing
 }
 
+// settled awaits that each event is published and applied wherever it is taken, and returns
+// all. What applies an event may say another, at once or by a job, so that it asks until
+// nothing was said meanwhile.
+func (l ledger) settled(t *testing.T) map[string]string {
+	t.Helper()
+	for said := l.said(t); ; {
+		for service := range l.pools {
+			await.True(t, service+" to have published its events", func() bool {
+				return len(l.rows(t, service, `SELECT event_id::text FROM outbox WHERE published_at IS NULL`)) == 0
+			})
+			await.True(t, service+" to have applied the events that it takes", func() bool { return len(l.missing(t, service, said)) == 0 })
+		}
+		await.True(t, "permission-service to have derived all tuples", func() bool {
+			return len(l.rows(t, permissionapi.Service.Name, `SELECT tenant_id::text FROM tenants WHERE applied < version`)) == 0
+		})
+		before := len(said)
+		if said = l.said(t); len(said) == before {
+			return said
+		}
+	}
+}
+
 // nothingLostNorDoubled compares what the services have, once they have heard it all.
 func (in *install) nothingLostNorDoubled(t *testing.T, f *apart, tours []*tourist) {
 	t.Helper()
 	f.awaitReady(t)
 	l := in.ledger(t)
+	said := l.settled(t)
 	for service := range l.pools {
-		await.True(t, service+" to have published its events", func() bool {
-			return len(l.rows(t, service, `SELECT event_id::text FROM outbox WHERE published_at IS NULL`)) == 0
-		})
-	}
-	said := l.said(t)
-	for service := range l.pools {
-		await.True(t, service+" to have applied the events that it takes", func() bool { return len(l.missing(t, service, said)) == 0 })
 		if dead := l.rows(t, service, `SELECT type || ': ' || error FROM dead_events`); len(dead) > 0 {
 			t.Errorf("%s has given up events: %v", service, dead)
 		}
@@ -127,7 +143,7 @@ func (l ledger) auditHasEachOnce(t *testing.T, said map[string]string) {
 		delete(times, event)
 	}
 	for event := range times {
-		t.Errorf("the audit logs have an event that nobody said: %s", event)
+		t.Errorf("the audit logs have an event that nobody said: %s %s", event, l.rows(t, auditapi.Service.Name, `SELECT action FROM entries WHERE event_id = '`+event+`'`))
 	}
 }
 
@@ -155,9 +171,6 @@ func (l ledger) copiesAgree(t *testing.T) {
 // effectsAreThereOnce: what each tour made exists, and no more of it.
 func (l ledger) effectsAreThereOnce(t *testing.T, tours []*tourist) {
 	t.Helper()
-	await.True(t, "permission-service to have derived all tuples", func() bool {
-		return len(l.rows(t, permissionapi.Service.Name, `SELECT tenant_id::text FROM tenants WHERE applied < version`)) == 0
-	})
 	for what, c := range map[string]struct {
 		service, query string
 		each           int // of a tour
