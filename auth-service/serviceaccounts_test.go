@@ -11,6 +11,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 func (o *office) serviceAccountIs(kind events.Type[tenantapi.MemberChanged], member, user string, version int64, suspended bool) events.Event {
@@ -25,7 +26,7 @@ func tokenOf(account string) authapi.TokenRequest {
 
 func (o *office) accounts(user string) (n int) {
 	o.t.Helper()
-	if err := o.pool.QueryRow(o.t.Context(), `SELECT count(*) FROM users WHERE id = $1`, user).Scan(&n); err != nil {
+	if err := postgres.ForEveryTenant(o.pool).QueryRow(o.t.Context(), `SELECT count(*) FROM users WHERE id = $1`, user).Scan(&n); err != nil {
 		o.t.Fatal(err)
 	}
 	return n
@@ -100,11 +101,11 @@ func TestServiceAccount_CannotSignInNorReset(t *testing.T) {
 	refuseAny(o.fixture, authapi.ResendVerification, authapi.MailRequest{Email: key})
 	refuseAny(o.fixture, authapi.Register, authapi.RegisterRequest{Email: key, Password: password, Name: "X"})
 	// The database itself keeps it from having a password.
-	if _, err := o.pool.Exec(t.Context(), `UPDATE users SET password_hash = 'x' WHERE id = $1`, account); err == nil {
+	if _, err := postgres.ForEveryTenant(o.pool).Exec(t.Context(), `UPDATE users SET password_hash = 'x' WHERE id = $1`, account); err == nil {
 		t.Error("a service account has a password")
 	}
 	var sessions int
-	if err := o.pool.QueryRow(t.Context(), `SELECT count(*) FROM sessions WHERE user_id = $1`, account).Scan(&sessions); err != nil || sessions != 0 {
+	if err := postgres.ForEveryTenant(o.pool).QueryRow(t.Context(), `SELECT count(*) FROM sessions WHERE user_id = $1`, account).Scan(&sessions); err != nil || sessions != 0 {
 		t.Errorf("%d sessions, %v", sessions, err)
 	}
 }

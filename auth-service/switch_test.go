@@ -278,7 +278,7 @@ func TestTenantsDemands_AreMadeAtSwitchAndRefresh(t *testing.T) {
 
 	o.hear(o.tenantIs(4, tenantapi.StatusActive, tenantapi.Security{SessionMinutes: 60}))
 	must(o.fixture, "", authapi.Refresh, authapi.RefreshRequest{RefreshToken: next.RefreshToken})
-	if _, err := o.pool.Exec(t.Context(), `UPDATE sessions SET created_at = created_at - interval '2 hours'`); err != nil {
+	if _, err := postgres.ForEveryTenant(o.pool).Exec(t.Context(), `UPDATE sessions SET created_at = created_at - interval '2 hours'`); err != nil {
 		t.Fatal(err)
 	}
 	refuse(o.fixture, authapi.ErrSignInAgain, next.AccessToken, authapi.SwitchTenant, to)

@@ -10,6 +10,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
 // UserDeleted forgets the account of a user who was deleted, with everything
@@ -19,6 +20,9 @@ func (r *Repository) UserDeleted(ctx context.Context, tx pgx.Tx, e events.Event,
 	user, err := id.Parse[id.User](d.UserID)
 	if err != nil {
 		return fmt.Errorf("user of %s: %w", e.ID, err)
+	}
+	if err := postgres.Enter(ctx, tx, e.TenantID); err != nil {
+		return err
 	}
 	tag, err := tx.Exec(ctx, `DELETE FROM users WHERE tenant_id = $1 AND id = $2`, e.TenantID, user)
 	if err != nil {

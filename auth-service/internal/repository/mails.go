@@ -61,7 +61,7 @@ const askContext = "ask_mail"
 // kind within the pause; it reports whether it did.
 func (r *Repository) MailUser(ctx context.Context, m models.Mail, pause time.Duration) (bool, error) {
 	var mailed bool
-	err := postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err := postgres.InTenant(ctx, r.pool, m.Tenant, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			SELECT NOT EXISTS (SELECT FROM mails m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id AND m.kind = $3 AND m.created_at > $4)
 			FROM users u WHERE u.tenant_id = $1 AND u.id = $2 FOR UPDATE`,
@@ -83,12 +83,16 @@ func (r *Repository) MailUser(ctx context.Context, m models.Mail, pause time.Dur
 // user's.
 func (r *Repository) RedeemMailToken(ctx context.Context, hash []byte, kind models.MailKind, now time.Time,
 	change func(*models.User) (Along, error)) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	// Of every tenant until the token has said of which.
+	return postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		var tenant id.TenantID
 		var user id.UserID
 		err := tx.QueryRow(ctx, `SELECT tenant_id, user_id FROM mail_tokens WHERE hash = $1 AND kind = $2`, hash, string(kind)).Scan(&tenant, &user)
 		if err != nil {
 			return fmt.Errorf("find mail token: %w", postgres.NotFound(err))
+		}
+		if err := postgres.Enter(ctx, tx, tenant); err != nil {
+			return err
 		}
 		// The user is locked first, as everywhere; of two who redeem, the second
 		// finds the token gone.
@@ -108,7 +112,7 @@ func (r *Repository) RedeemMailToken(ctx context.Context, hash []byte, kind mode
 // HasMailToken reports whether such a token could be redeemed.
 func (r *Repository) HasMailToken(ctx context.Context, hash []byte, kind models.MailKind, now time.Time) (string, error) {
 	var email string
-	err := r.pool.QueryRow(ctx, `SELECT email FROM mail_tokens WHERE hash = $1 AND kind = $2 AND expires_at > $3`, hash, string(kind), now).Scan(&email)
+	err := postgres.ForEveryTenant(r.pool).QueryRow(ctx, `SELECT email FROM mail_tokens WHERE hash = $1 AND kind = $2 AND expires_at > $3`, hash, string(kind), now).Scan(&email)
 	if err != nil {
 		return "", fmt.Errorf("look mail token up: %w", postgres.NotFound(err))
 	}
@@ -117,17 +121,19 @@ func (r *Repository) HasMailToken(ctx context.Context, hash []byte, kind models.
 
 // Mail returns a mail, or errs.ErrNotFound.
 func (r *Repository) Mail(ctx context.Context, mail models.MailID) (models.Mail, error) {
-	return r.scanMail(r.pool.QueryRow(ctx, `SELECT `+mailColumns+` FROM mails WHERE id = $1`, mail))
+	return r.scanMail(postgres.ForEveryTenant(r.pool).QueryRow(ctx, `SELECT `+mailColumns+` FROM mails WHERE id = $1`, mail))
 }
 
 // MarkSent notes that the mail is on its way. Unless keep, which the dev inbox
 // needs, what it said is forgotten.
-func (r *Repository) MarkSent(ctx context.Context, mail models.MailID, keep bool, now time.Time) error {
+func (r *Repository) MarkSent(ctx context.Context, tenant id.TenantID, mail models.MailID, keep bool, now time.Time) error {
 	empty, err := r.sealJSON(content{}, mailContext(mail))
 	if err != nil {
 		return err
 	}
-	_, err = r.pool.Exec(ctx, `UPDATE mails SET sent_at = $2, content = CASE WHEN $3 THEN content ELSE $4 END WHERE id = $1`, mail, now, keep, empty)
+	_, err = postgres.ForTenant(r.pool, tenant).Exec(ctx, `
+		UPDATE mails SET sent_at = $3, content = CASE WHEN $4 THEN content ELSE $5 END WHERE tenant_id = $1 AND id = $2`,
+		tenant, mail, now, keep, empty)
 	if err != nil {
 		return fmt.Errorf("mark mail sent: %w", err)
 	}
@@ -137,7 +143,7 @@ func (r *Repository) MarkSent(ctx context.Context, mail models.MailID, keep bool
 // Mails returns the newest mails of all tenants, to one address unless it is
 // "". It is for the dev inbox alone.
 func (r *Repository) Mails(ctx context.Context, to string, limit int) ([]models.Mail, error) {
-	rows, err := r.pool.Query(ctx, `SELECT `+mailColumns+` FROM mails WHERE ($1 = '' OR recipient = $1) ORDER BY id DESC LIMIT $2`, to, limit)
+	rows, err := postgres.ForEveryTenant(r.pool).Query(ctx, `SELECT `+mailColumns+` FROM mails WHERE ($1 = '' OR recipient = $1) ORDER BY id DESC LIMIT $2`, to, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list mails: %w", err)
 	}

@@ -192,7 +192,8 @@ func standings(ctx context.Context, q postgres.Querier, user id.UserID, only id.
 // it before the user's sessions: so has to do who holds it.
 const held = ` FOR SHARE OF m, t`
 
-// standingIn is the user's standing in the tenant; zero if he is not a member.
+// standingIn is the user's standing in the tenant; zero if he is not a member. The
+// transaction goes on about his home.
 func standingIn(ctx context.Context, tx pgx.Tx, home id.TenantID, user id.UserID, tenant id.TenantID, lock string) (models.Standing, error) {
 	if tenant == home {
 		return models.AtHome(home), nil
@@ -201,7 +202,10 @@ func standingIn(ctx context.Context, tx pgx.Tx, home id.TenantID, user id.UserID
 		return models.Standing{}, err
 	}
 	list, err := standings(ctx, tx, user, tenant, lock)
-	if err != nil || len(list) == 0 {
+	if err != nil {
+		return models.Standing{}, err
+	}
+	if err := postgres.Enter(ctx, tx, home); err != nil || len(list) == 0 {
 		return models.Standing{}, err
 	}
 	return list[0], nil
@@ -212,7 +216,7 @@ func standingIn(ctx context.Context, tx pgx.Tx, home id.TenantID, user id.UserID
 // errs.ErrNotFound if from has ended.
 func (r *Repository) SwitchSession(ctx context.Context, from models.Session, next *models.Session, refresh models.RefreshToken, a Along,
 	admit func(models.Standing) error) (s models.Standing, err error) {
-	err = postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err = postgres.InTenant(ctx, r.pool, next.Tenant, func(tx pgx.Tx) error {
 		if s, err = standingIn(ctx, tx, next.Tenant, next.User, next.In, held); err != nil {
 			return err
 		}

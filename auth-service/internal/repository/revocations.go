@@ -80,7 +80,7 @@ const (
 	keepNetworks = 180 * 24 * time.Hour
 )
 
-// Sweep deletes what is over.
+// Sweep deletes what is over, of all tenants.
 func (r *Repository) Sweep(ctx context.Context, now time.Time) error {
 	for _, s := range []struct {
 		sql    string
@@ -94,7 +94,7 @@ func (r *Repository) Sweep(ctx context.Context, now time.Time) error {
 		{`DELETE FROM networks WHERE seen_at < $1`, now.Add(-keepNetworks)},
 		{`DELETE FROM revocations WHERE until < $1 AND announced_at IS NOT NULL`, now},
 	} {
-		if _, err := r.pool.Exec(ctx, s.sql, s.before); err != nil {
+		if _, err := postgres.ForEveryTenant(r.pool).Exec(ctx, s.sql, s.before); err != nil {
 			return fmt.Errorf("sweep: %w", err)
 		}
 	}

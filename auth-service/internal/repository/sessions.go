@@ -20,7 +20,7 @@ const sessionColumns = `id, tenant_id, coalesce(in_tenant_id, tenant_id), user_i
 // user is gone, or if the password is not any more the one that u has: a session
 // must not begin on a password after the change that ended its sessions.
 func (r *Repository) CreateSession(ctx context.Context, u models.User, s models.Session, refresh models.RefreshToken, a Along) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, u.Tenant, func(tx pgx.Tx) error {
 		if err := lockUnchanged(ctx, tx, u); err != nil {
 			return err
 		}
@@ -38,12 +38,13 @@ func (r *Repository) CreateSession(ctx context.Context, u models.User, s models.
 	})
 }
 
+// insertSession takes a transaction about the account's tenant.
 func insertSession(ctx context.Context, tx pgx.Tx, s models.Session, refresh models.RefreshToken) error {
 	b := &pgx.Batch{}
 	b.Queue(`INSERT INTO sessions (id, tenant_id, in_tenant_id, user_id, method, user_agent, ip, created_at, last_used_at, expires_at, mfa_at)
 		VALUES ($1, $2, nullif($3::uuid, $2), $4, $5, $6, $7, $8, $9, $10, $11)`,
 		s.ID, s.Tenant, s.In, s.User, s.Method, s.Device.UserAgent, s.Device.IP, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, null(s.MFAAt))
-	b.Queue(`INSERT INTO refresh_tokens (hash, session_id) VALUES ($1, $2)`, refresh.Hash, s.ID)
+	b.Queue(`INSERT INTO refresh_tokens (hash, tenant_id, session_id) VALUES ($1, $2, $3)`, refresh.Hash, s.Tenant, s.ID)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("insert session: %w", err)
 	}
@@ -63,16 +64,20 @@ func lockUnchanged(ctx context.Context, tx pgx.Tx, u models.User) error {
 
 // RotateSession finds the session that the refresh token with that hash belongs
 // to, locks it, applies change to it and the links of its chain, given the user's
-// standing in the session's tenant, and stores what became of them. A session that change revoked is announced as such. It returns
-// errs.ErrNotFound if no session has the token.
+// standing in the session's tenant, and stores what became of them. A session that change
+// revoked is announced as such. It returns errs.ErrNotFound if no session has the token.
 func (r *Repository) RotateSession(ctx context.Context, hash []byte, grace time.Duration, now time.Time,
 	change func(*models.Family, models.Standing) (Along, error)) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	// Of every tenant until the token has said of which.
+	return postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		f, err := lockFamily(ctx, tx, hash, now.Add(-grace))
 		if err != nil {
 			return err
 		}
 		before := f.Session
+		if err := postgres.Enter(ctx, tx, before.Tenant); err != nil {
+			return err
+		}
 		// Not held: what ends the membership waits for this session and ends it then.
 		s, err := standingIn(ctx, tx, before.Tenant, before.User, before.In, "")
 		if err != nil {
@@ -128,7 +133,7 @@ func storeFamily(ctx context.Context, tx pgx.Tx, f models.Family, usedAfter time
 	b.Queue(`UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE id = $1`, f.Session.ID, f.Session.LastUsedAt, f.Session.ExpiresAt)
 	if f.Issued != nil {
 		b.Queue(`UPDATE refresh_tokens SET used_at = $2, salt = $3 WHERE hash = $1`, f.Spent.Hash, f.Spent.UsedAt, f.Spent.Salt)
-		b.Queue(`INSERT INTO refresh_tokens (hash, session_id) VALUES ($1, $2)`, f.Issued.Hash, f.Session.ID)
+		b.Queue(`INSERT INTO refresh_tokens (hash, tenant_id, session_id) VALUES ($1, $2, $3)`, f.Issued.Hash, f.Session.Tenant, f.Session.ID)
 		// A salt whose grace time is over leads from an old token to a newer one
 		// for nobody but a thief of both.
 		b.Queue(`UPDATE refresh_tokens SET salt = NULL WHERE session_id = $1 AND used_at <= $2 AND salt IS NOT NULL`, f.Session.ID, usedAfter)
@@ -147,7 +152,7 @@ type SessionPage struct {
 
 // Sessions returns the user's live sessions, newest first, at most limit.
 func (r *Repository) Sessions(ctx context.Context, tenant id.TenantID, user id.UserID, from SessionPage, limit int, now time.Time) ([]models.Session, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT `+sessionColumns+` FROM sessions
 		WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3 AND ($4::uuid IS NULL OR id < $4)
 		ORDER BY id DESC LIMIT $5`, tenant, user, now, from.After, limit)
@@ -163,21 +168,21 @@ func (r *Repository) Sessions(ctx context.Context, tenant id.TenantID, user id.U
 
 // Session returns the user's session in the tenant, ended or not, or errs.ErrNotFound.
 func (r *Repository) Session(ctx context.Context, tenant id.TenantID, user id.UserID, session id.SessionID) (models.Session, error) {
-	return scanSession(r.pool.QueryRow(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND id = $3`,
+	return scanSession(postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `SELECT `+sessionColumns+` FROM sessions WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND id = $3`,
 		tenant, user, session))
 }
 
 // EndSession revokes one session of the user. It returns errs.ErrNotFound if he
 // has no such session that is not revoked.
 func (r *Repository) EndSession(ctx context.Context, tenant id.TenantID, user id.UserID, session id.SessionID, now time.Time) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error {
 		return r.endSessions(ctx, tx, tenant, user, sessionFilter{only: session}, now)
 	})
 }
 
 // EndSessions revokes all sessions of the user; none is fine.
 func (r *Repository) EndSessions(ctx context.Context, tenant id.TenantID, user id.UserID, now time.Time) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error {
 		return r.endSessions(ctx, tx, tenant, user, sessionFilter{}, now)
 	})
 }
@@ -240,7 +245,7 @@ func scanSession(row pgx.Row) (models.Session, error) {
 // CreateChallenge stores a sign-in of u that awaits its second step. It returns
 // errs.ErrNotFound in the cases in which CreateSession does.
 func (r *Repository) CreateChallenge(ctx context.Context, u models.User, c models.Challenge) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, u.Tenant, func(tx pgx.Tx) error {
 		if err := lockUnchanged(ctx, tx, u); err != nil {
 			return err
 		}
@@ -255,7 +260,7 @@ func (r *Repository) CreateChallenge(ctx context.Context, u models.User, c model
 
 // Challenge returns the open sign-in, or errs.ErrNotFound.
 func (r *Repository) Challenge(ctx context.Context, hash []byte) (models.Challenge, error) {
-	return scanChallenge(r.pool.QueryRow(ctx, selectChallenge, hash))
+	return scanChallenge(postgres.ForEveryTenant(r.pool).QueryRow(ctx, selectChallenge, hash))
 }
 
 // AnswerChallenge applies change to the sign-in and its user under their row
@@ -263,9 +268,13 @@ func (r *Repository) Challenge(ctx context.Context, hash []byte) (models.Challen
 // its failures are stored. It returns errs.ErrNotFound if there is none.
 func (r *Repository) AnswerChallenge(ctx context.Context, hash []byte, now time.Time,
 	change func(*models.Challenge, *models.User) (won bool, a Along, err error)) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	// Of every tenant until the challenge has said of which.
+	return postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		of, err := scanChallenge(tx.QueryRow(ctx, selectChallenge, hash))
 		if err != nil {
+			return err
+		}
+		if err := postgres.Enter(ctx, tx, of.Tenant); err != nil {
 			return err
 		}
 		// The user is locked first, as everywhere: a change of his password drops

@@ -19,7 +19,8 @@ const tokenColumns = `id, coalesce(in_tenant_id, tenant_id), tenant_id, user_id,
 // CreateToken stores a personal access token. It returns
 // authapi.ErrTooManyTokens if the user has as many as he may.
 func (r *Repository) CreateToken(ctx context.Context, t models.Token, a Along) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	// Of every tenant until the user's home is known.
+	return postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		// The user's row lock makes the count hold until the insert.
 		var n int
 		err := tx.QueryRow(ctx, `
@@ -30,6 +31,9 @@ func (r *Repository) CreateToken(ctx context.Context, t models.Token, a Along) e
 		}
 		if n >= models.MaxTokens {
 			return authapi.ErrTooManyTokens
+		}
+		if err := postgres.Enter(ctx, tx, t.Home); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO personal_tokens (id, tenant_id, in_tenant_id, user_id, name, prefix, hash, scopes, bases, created_at, expires_at)
@@ -50,7 +54,7 @@ type TokenPage struct {
 
 // Tokens returns the user's tokens that are not revoked, newest first.
 func (r *Repository) Tokens(ctx context.Context, tenant id.TenantID, user id.UserID, from TokenPage, limit int) ([]models.Token, error) {
-	rows, err := r.pool.Query(ctx, `
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT `+tokenColumns+` FROM personal_tokens
 		WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND revoked_at IS NULL AND ($3::uuid IS NULL OR id < $3)
 		ORDER BY id DESC LIMIT $4`, tenant, user, from.After, limit)
@@ -66,7 +70,7 @@ func (r *Repository) Tokens(ctx context.Context, tenant id.TenantID, user id.Use
 
 // Token returns a token of the user that is not revoked, or errs.ErrNotFound.
 func (r *Repository) Token(ctx context.Context, tenant id.TenantID, user id.UserID, token models.TokenID) (models.Token, error) {
-	return scanToken(r.pool.QueryRow(ctx, `
+	return scanToken(postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `
 		SELECT `+tokenColumns+` FROM personal_tokens WHERE coalesce(in_tenant_id, tenant_id) = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL`,
 		tenant, user, token))
 }
@@ -74,13 +78,13 @@ func (r *Repository) Token(ctx context.Context, tenant id.TenantID, user id.User
 // TokenByPrefix finds a token by the prefix of its text, revoked or not, or
 // returns errs.ErrNotFound. Whoever has the whole text is its user.
 func (r *Repository) TokenByPrefix(ctx context.Context, prefix string) (models.Token, error) {
-	return scanToken(r.pool.QueryRow(ctx, `SELECT `+tokenColumns+` FROM personal_tokens WHERE prefix = $1`, prefix))
+	return scanToken(postgres.ForEveryTenant(r.pool).QueryRow(ctx, `SELECT `+tokenColumns+` FROM personal_tokens WHERE prefix = $1`, prefix))
 }
 
 // RevokeToken revokes a token of the user. It returns errs.ErrNotFound if he has
 // no such token that is not revoked.
 func (r *Repository) RevokeToken(ctx context.Context, tenant id.TenantID, user id.UserID, token models.TokenID, now time.Time, a Along) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error {
 		n, err := r.revokeTokens(ctx, tx, tenant, user, token, now)
 		if err != nil {
 			return err
@@ -93,7 +97,7 @@ func (r *Repository) RevokeToken(ctx context.Context, tenant id.TenantID, user i
 }
 
 // revokeTokens revokes one token of the user in the tenant, or all for the zero id, and
-// returns how many; in every tenant for the zero tenant.
+// returns how many; in every tenant for the zero tenant, in a transaction about his home.
 func (r *Repository) revokeTokens(ctx context.Context, tx pgx.Tx, tenant id.TenantID, user id.UserID, only models.TokenID, now time.Time) (int, error) {
 	rows, err := tx.Query(ctx, `
 		UPDATE personal_tokens SET revoked_at = $3
@@ -122,7 +126,7 @@ func (r *Repository) TouchTokens(ctx context.Context, used map[models.TokenID]ti
 	if b.Len() == 0 {
 		return nil
 	}
-	if err := r.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err := postgres.ForEveryTenant(r.pool).SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("note use of tokens: %w", err)
 	}
 	return nil

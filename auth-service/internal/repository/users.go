@@ -20,7 +20,7 @@ const userColumns = `id, tenant_id, email, name, password_hash, verified_at,
 // the provider's account that it was made from. It returns
 // authapi.ErrEmailTaken if another account has the address.
 func (r *Repository) CreateUser(ctx context.Context, u models.User, key string, from *models.Identity, a Along) error {
-	err := postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	err := postgres.InTenant(ctx, r.pool, u.Tenant, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO users (id, tenant_id, email, email_key, name, password_hash, verified_at, version, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -45,13 +45,13 @@ func (r *Repository) CreateUser(ctx context.Context, u models.User, key string, 
 // nobody is signed in yet. It returns errs.ErrNotFound if there is none; service accounts
 // have no address, and are never found.
 func (r *Repository) UserByEmail(ctx context.Context, key string) (models.User, error) {
-	return r.scanUser(r.pool.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1 AND service_of IS NULL`, key))
+	return r.scanUser(postgres.ForEveryTenant(r.pool).QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1 AND service_of IS NULL`, key))
 }
 
-// UserByIdentity finds the account that a provider's account is linked to, or
-// returns errs.ErrNotFound.
+// UserByIdentity finds the account that a provider's account is linked to, whatever its
+// tenant, or returns errs.ErrNotFound.
 func (r *Repository) UserByIdentity(ctx context.Context, i models.Identity) (models.User, error) {
-	return r.scanUser(r.pool.QueryRow(ctx, `
+	return r.scanUser(postgres.ForEveryTenant(r.pool).QueryRow(ctx, `
 		SELECT `+userColumns+` FROM users
 		WHERE (tenant_id, id) = (SELECT tenant_id, user_id FROM identities WHERE provider = $1 AND subject = $2)`,
 		i.Provider, i.Subject))
@@ -59,14 +59,14 @@ func (r *Repository) UserByIdentity(ctx context.Context, i models.Identity) (mod
 
 // User returns the account, or errs.ErrNotFound.
 func (r *Repository) User(ctx context.Context, tenant id.TenantID, user id.UserID) (models.User, error) {
-	return r.scanUser(r.pool.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE tenant_id = $1 AND id = $2`, tenant, user))
+	return r.scanUser(postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE tenant_id = $1 AND id = $2`, tenant, user))
 }
 
 // TenantOf returns the personal tenant of a user that another service names, or
 // errs.ErrNotFound.
 func (r *Repository) TenantOf(ctx context.Context, user id.UserID) (id.TenantID, error) {
 	var tenant id.TenantID
-	err := r.pool.QueryRow(ctx, `SELECT tenant_id FROM users WHERE id = $1`, user).Scan(&tenant)
+	err := postgres.ForEveryTenant(r.pool).QueryRow(ctx, `SELECT tenant_id FROM users WHERE id = $1`, user).Scan(&tenant)
 	return tenant, postgres.NotFound(err)
 }
 
@@ -75,11 +75,12 @@ func (r *Repository) TenantOf(ctx context.Context, user id.UserID) (id.TenantID,
 // the tenant has no such user.
 func (r *Repository) UpdateUser(ctx context.Context, tenant id.TenantID, user id.UserID, now time.Time,
 	change func(*models.User) (Along, error)) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error {
 		return r.updateUser(ctx, tx, tenant, user, now, change)
 	})
 }
 
+// updateUser is UpdateUser in a transaction about the account's tenant.
 func (r *Repository) updateUser(ctx context.Context, tx pgx.Tx, tenant id.TenantID, user id.UserID, now time.Time,
 	change func(*models.User) (Along, error)) error {
 	u, err := r.scanUser(tx.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE`, tenant, user))
@@ -114,7 +115,7 @@ func (r *Repository) updateUser(ctx context.Context, tx pgx.Tx, tenant id.Tenant
 // already stays where it is.
 func (r *Repository) LinkIdentity(ctx context.Context, tenant id.TenantID, user id.UserID, i models.Identity, now time.Time,
 	change func(*models.User) (Along, error)) error {
-	return postgres.InTx(ctx, r.pool, func(tx pgx.Tx) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error {
 		return r.updateUser(ctx, tx, tenant, user, now, func(u *models.User) (Along, error) {
 			a, err := change(u)
 			if err != nil {
@@ -138,7 +139,7 @@ func insertIdentity(ctx context.Context, tx pgx.Tx, u models.User, i models.Iden
 // KnowsNetwork reports whether the user has signed in from the network before.
 func (r *Repository) KnowsNetwork(ctx context.Context, tenant id.TenantID, user id.UserID, network string) (bool, error) {
 	var known bool
-	err := r.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM networks WHERE tenant_id = $1 AND user_id = $2 AND network = $3)`,
+	err := postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `SELECT EXISTS (SELECT FROM networks WHERE tenant_id = $1 AND user_id = $2 AND network = $3)`,
 		tenant, user, network).Scan(&known)
 	if err != nil {
 		return false, fmt.Errorf("look network up: %w", err)

@@ -23,6 +23,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
@@ -40,6 +41,7 @@ type bundle struct {
 	*services.Auth
 	t        *testing.T
 	pool     *pgxpool.Pool
+	all      postgres.Querier // sees the rows of every tenant
 	rdb      goredis.UniversalClient
 	box      *seal.Box
 	repo     *repository.Repository
@@ -72,6 +74,7 @@ func newBundle(t *testing.T, change func(*services.Options)) *bundle {
 	b := &bundle{
 		t: t, pool: pgtest.New(t, "auth-service", repository.Migrations), rdb: redistest.New(t), clock: &clock{}, registry: prometheus.NewRegistry(),
 	}
+	b.all = postgres.ForEveryTenant(b.pool)
 	var err error
 	if b.box, err = seal.New(seal.NewKey()); err != nil {
 		t.Fatal(err)
@@ -218,7 +221,7 @@ func (b *bundle) mails(u models.User, kind models.MailKind) (n int) {
 // events are the data of the outbox's events of a type.
 func (b *bundle) events(name string) []map[string]any {
 	b.t.Helper()
-	rows, err := b.pool.Query(b.t.Context(), `SELECT event FROM outbox WHERE event->>'type' = $1 ORDER BY seq`, name)
+	rows, err := b.all.Query(b.t.Context(), `SELECT event FROM outbox WHERE event->>'type' = $1 ORDER BY seq`, name)
 	if err != nil {
 		b.t.Fatal(err)
 	}

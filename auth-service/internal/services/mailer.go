@@ -45,7 +45,7 @@ func (w *MailWorker) Work(ctx context.Context, job *river.Job[models.SendMail]) 
 	if err != nil {
 		return fmt.Errorf("send mail %s: %w", m.ID, err)
 	}
-	return w.repo.MarkSent(ctx, m.ID, w.keep, w.now())
+	return w.repo.MarkSent(ctx, m.Tenant, m.ID, w.keep, w.now())
 }
 
 // AskWorker works models.AskMail.

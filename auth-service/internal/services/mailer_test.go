@@ -61,7 +61,7 @@ func TestMail_IsNotReadableInTheDatabase(t *testing.T) {
 	u := b.register()
 	token := b.mail(u, models.VerifyMail).Token
 	var n int
-	b.ok(b.pool.QueryRow(t.Context(), `
+	b.ok(b.all.QueryRow(t.Context(), `
 		SELECT (SELECT count(*) FROM mails m WHERE position($1::bytea IN content) > 0) + (SELECT count(*) FROM mail_tokens m WHERE m::text LIKE '%' || $2 || '%')`,
 		[]byte(token), token).Scan(&n))
 	if n != 0 {

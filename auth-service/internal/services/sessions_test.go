@@ -80,7 +80,7 @@ func TestRefresh_DatabaseDoesNotHoldTheToken(t *testing.T) {
 	_, err = b.Refresh(t.Context(), next.Refresh, home)
 	b.ok(err)
 	var n int
-	err = b.pool.QueryRow(t.Context(), `SELECT count(*) FROM refresh_tokens r WHERE r::text LIKE '%' || $1 || '%' OR (salt IS NOT NULL AND used_at < $2)`,
+	err = b.all.QueryRow(t.Context(), `SELECT count(*) FROM refresh_tokens r WHERE r::text LIKE '%' || $1 || '%' OR (salt IS NOT NULL AND used_at < $2)`,
 		next.Refresh[3:], b.clock.now().Add(-10*time.Second)).Scan(&n)
 	if err != nil || n != 0 {
 		t.Errorf("%d rows give a token away, %v", n, err)

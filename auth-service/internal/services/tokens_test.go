@@ -61,7 +61,7 @@ func TestPAT_TextIsNotStored(t *testing.T) {
 	_, text, err := b.CreateToken(t.Context(), b.who(b.login(b.register())), order)
 	b.ok(err)
 	var n int
-	b.ok(b.pool.QueryRow(t.Context(), `SELECT count(*) FROM personal_tokens p WHERE p::text LIKE '%' || $1 || '%'`, text[18:]).Scan(&n))
+	b.ok(b.all.QueryRow(t.Context(), `SELECT count(*) FROM personal_tokens p WHERE p::text LIKE '%' || $1 || '%'`, text[18:]).Scan(&n))
 	if n != 0 {
 		t.Error("the secret is readable in the database")
 	}
@@ -143,7 +143,7 @@ func TestKeys_RotateWhileTokensLive(t *testing.T) {
 func TestKeys_ReplicasThatStartTogetherShareOneKey(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, nil)
-	_, err := b.pool.Exec(t.Context(), `DELETE FROM signing_keys`)
+	_, err := b.all.Exec(t.Context(), `DELETE FROM signing_keys`)
 	b.ok(err)
 	done := make(chan string)
 	for range 5 {
@@ -170,7 +170,7 @@ func TestKeys_PrivateHalfIsSealed(t *testing.T) {
 	ring, err := b.repo.Keys(t.Context())
 	b.ok(err)
 	var n int
-	b.ok(b.pool.QueryRow(t.Context(), `SELECT count(*) FROM signing_keys WHERE position($1 IN private) > 0`, ring[0].Private.Seed()).Scan(&n))
+	b.ok(b.all.QueryRow(t.Context(), `SELECT count(*) FROM signing_keys WHERE position($1 IN private) > 0`, ring[0].Private.Seed()).Scan(&n))
 	if n != 0 {
 		t.Error("the private key is readable in the database")
 	}
@@ -262,7 +262,7 @@ func TestSweep_KeepsWhatIsNeeded(t *testing.T) {
 	b.clock.pass(61 * 24 * time.Hour)
 	b.ok(b.repo.Sweep(t.Context(), b.clock.now()))
 	var n int
-	b.ok(b.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM refresh_tokens) + (SELECT count(*) FROM mails)`).Scan(&n))
+	b.ok(b.all.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM refresh_tokens) + (SELECT count(*) FROM mails)`).Scan(&n))
 	if n != 0 {
 		t.Errorf("%d rows are left", n)
 	}

@@ -204,7 +204,7 @@ func TestTOTP_SecretIsSealed(t *testing.T) {
 	b := newBundle(t, nil)
 	u, secret, _ := b.withTOTP()
 	var stored []byte
-	b.ok(b.pool.QueryRow(t.Context(), `SELECT totp_secret FROM users WHERE id = $1`, u.ID).Scan(&stored))
+	b.ok(b.all.QueryRow(t.Context(), `SELECT totp_secret FROM users WHERE id = $1`, u.ID).Scan(&stored))
 	if len(stored) < 30 || strings.Contains(string(stored), secret) {
 		t.Error("the secret is readable in the database")
 	}
