@@ -15,9 +15,12 @@ type snapshots struct{ service *services.Snapshots }
 
 func (h snapshots) take(ctx context.Context, _ auth.Principal, in airtableapi.SnapshotTake) (out airtableapi.BaseSnapshot, err error) {
 	b := in.Body
-	n := models.BaseSnapshot{Base: models.BaseID(b.BaseID), Comments: b.Comments}
+	n := models.BaseSnapshot{Base: models.BaseID(b.BaseID), Comments: b.Comments, SkipRecords: b.SkipRecords}
 	if (b.BaseID == "") == (b.Content == "") {
 		return out, errs.ErrInvalid.With(errs.Field{Pointer: "/base_id", Detail: "Either base_id or content."})
+	}
+	if b.SkipRecords && (b.Content != "" || b.Comments) {
+		return out, errs.ErrInvalid.With(errs.Field{Pointer: "/skip_records", Detail: "Content is taken as it is, and comments are of records."})
 	}
 	if err := readIDs(given{b.ID, &n.ID}, given{b.TenantID, &n.Tenant}, given{b.UserID, &n.RequestedBy}); err != nil {
 		return out, err
@@ -47,7 +50,7 @@ func (h snapshots) restore(ctx context.Context, _ auth.Principal, in airtableapi
 	b := in.Body
 	n := models.BaseRestore{
 		Kind: b.Kind, Base: models.BaseID(b.BaseID), Name: b.Name, Table: models.TableID(b.TableID), Record: models.RecordID(b.RecordID),
-		SkipRecords: b.SkipRecords, Comments: b.Comments,
+		SkipRecords: b.SkipRecords, Comments: b.Comments, Fresh: b.Fresh,
 	}
 	if err := checkRestore(b); err != nil {
 		return out, err
@@ -91,6 +94,7 @@ func checkRestore(b airtableapi.RestoreStartBody) error {
 		{"name", b.Name == "" || fresh},
 		{"skip_records", !b.SkipRecords || fresh},
 		{"comments", !b.Comments || isCopy},
+		{"fresh", !b.Fresh || b.Kind == airtableapi.RestoreBase},
 	} {
 		if !rule.ok {
 			return errs.ErrInvalid.With(errs.Field{Pointer: "/" + rule.field, Detail: "Restores of the kind " + b.Kind + " need it, or do not know it."})

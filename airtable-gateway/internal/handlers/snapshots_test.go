@@ -155,7 +155,14 @@ func TestSnapshots_RefuseWhatCannotBe(t *testing.T) {
 	refuse("content that is none", err, airtableapi.ErrSnapshotUnusable)
 	both := anna.takes(base)
 	both.Body.Content = "x"
-	for _, in := range []airtableapi.SnapshotTake{both, anna.takes("")} {
+	bare := anna.takes("")
+	bare.Body.Content, bare.Body.SkipRecords = "x", true
+	quiet := anna.takes(base)
+	quiet.Body.SkipRecords, quiet.Body.Comments = true, true
+	take.Body.SkipRecords = true
+	_, err = call(t, house, airtableapi.TakeSnapshot, take)
+	refuse("the same id for another snapshot", err, airtableapi.ErrIDTaken)
+	for _, in := range []airtableapi.SnapshotTake{both, anna.takes(""), bare, quiet} {
 		_, err = call(t, house, airtableapi.TakeSnapshot, in)
 		refuse("both or neither", err, errs.ErrInvalid)
 	}
@@ -170,6 +177,9 @@ func TestSnapshots_RefuseWhatCannotBe(t *testing.T) {
 		},
 		func(b *airtableapi.RestoreStartBody) { b.Kind = airtableapi.CopyBase },
 		func(b *airtableapi.RestoreStartBody) { b.Comments = true },
+		func(b *airtableapi.RestoreStartBody) {
+			b.Kind, b.TableID, b.Fresh = airtableapi.RestoreTable, "tblX", true
+		},
 		func(b *airtableapi.RestoreStartBody) { b.Kind = "all" },
 	} {
 		in := anna.restores(airtableapi.RestoreBase, take.Body.ID)

@@ -27,6 +27,7 @@ type BaseSnapshot struct {
 	BaseName    string
 	Status      string // as in airtableapi
 	Comments    bool
+	SkipRecords bool // the schema alone
 	Fault       Fault
 	RequestedBy id.UserID
 	CreatedAt   time.Time
@@ -70,6 +71,7 @@ type BaseRestore struct {
 	Record       RecordID
 	SkipRecords  bool
 	Comments     bool
+	Fresh        bool // records are the requester's, made when they are restored
 	Records      int64
 	DroppedLinks int64
 	RequestedBy  id.UserID

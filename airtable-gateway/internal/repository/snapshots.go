@@ -37,7 +37,7 @@ type Snapshots struct {
 // NewSnapshots returns the snapshots in pool's database; enqueue adds their jobs.
 func NewSnapshots(pool *pgxpool.Pool, enqueue Enqueue) *Snapshots { return &Snapshots{pool, enqueue} }
 
-const snapshotColumns = `id, base_id, base_name, status, comments, error_code, error_text, requested_by, created_at, taken_at,
+const snapshotColumns = `id, base_id, base_name, status, comments, skip_records, error_code, error_text, requested_by, created_at, taken_at,
 	records, tables, size, coalesce(sum, '')`
 
 func scanSnapshot(tenant id.TenantID) pgx.RowToFunc[models.BaseSnapshot] {
@@ -46,7 +46,7 @@ func scanSnapshot(tenant id.TenantID) pgx.RowToFunc[models.BaseSnapshot] {
 		var by *id.UserID
 		var taken *time.Time
 		var tables []storedTable
-		err := row.Scan(&s.ID, &s.Base, &s.BaseName, &s.Status, &s.Comments, &s.Fault.Code, &s.Fault.Text, &by, &s.CreatedAt, &taken,
+		err := row.Scan(&s.ID, &s.Base, &s.BaseName, &s.Status, &s.Comments, &s.SkipRecords, &s.Fault.Code, &s.Fault.Text, &by, &s.CreatedAt, &taken,
 			&s.Records, &tables, &s.Size, &s.Sum)
 		if by != nil {
 			s.RequestedBy = *by
@@ -80,11 +80,12 @@ func storedTables(list []models.SnapshotTable) []byte {
 func (r *Snapshots) CreateSnapshot(ctx context.Context, s models.BaseSnapshot, job river.JobArgs) (models.BaseSnapshot, error) {
 	err := postgres.InTenant(ctx, r.pool, s.Tenant, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			INSERT INTO snapshots (tenant_id, id, base_id, base_name, status, comments, requested_by, created_at, taken_at, records, tables, size, sum)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, ''))
+			INSERT INTO snapshots (tenant_id, id, base_id, base_name, status, comments, requested_by, created_at, taken_at, records, tables, size, sum,
+				skip_records)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13, ''), $14)
 			ON CONFLICT ON CONSTRAINT snapshots_pkey DO NOTHING`,
 			s.Tenant, s.ID, s.Base, s.BaseName, s.Status, s.Comments, s.RequestedBy, s.CreatedAt, orNull(s.TakenAt),
-			s.Records, storedTables(s.Tables), s.Size, s.Sum)
+			s.Records, storedTables(s.Tables), s.Size, s.Sum, s.SkipRecords)
 		if err != nil || tag.RowsAffected() == 0 || job == nil {
 			return err
 		}
@@ -318,7 +319,7 @@ func (f *Frozen) Sources(ctx context.Context, table models.TableID, records []mo
 }
 
 const restoreColumns = `id, kind, snapshot_id, status, error_code, error_text, base_id, source_id, name, table_id, new_table_id, record_id,
-	skip_records, comments, records, dropped_links, requested_by, created_at, finished_at`
+	skip_records, comments, fresh, records, dropped_links, requested_by, created_at, finished_at`
 
 func scanRestore(tenant id.TenantID) pgx.RowToFunc[models.BaseRestore] {
 	return func(row pgx.CollectableRow) (models.BaseRestore, error) {
@@ -326,7 +327,7 @@ func scanRestore(tenant id.TenantID) pgx.RowToFunc[models.BaseRestore] {
 		var by *id.UserID
 		var finished *time.Time
 		err := row.Scan(&r.ID, &r.Kind, &r.Snapshot, &r.Status, &r.Fault.Code, &r.Fault.Text, &r.Base, &r.Source, &r.Name, &r.Table,
-			&r.NewTable, &r.Record, &r.SkipRecords, &r.Comments, &r.Records, &r.DroppedLinks, &by, &r.CreatedAt, &finished)
+			&r.NewTable, &r.Record, &r.SkipRecords, &r.Comments, &r.Fresh, &r.Records, &r.DroppedLinks, &by, &r.CreatedAt, &finished)
 		if by != nil {
 			r.RequestedBy = *by
 		}
@@ -364,11 +365,11 @@ func (r *Snapshots) CreateRestore(ctx context.Context, n models.BaseRestore, job
 		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO restores (tenant_id, id, kind, snapshot_id, status, base_id, source_id, name, table_id, new_table_id, record_id,
-				skip_records, comments, requested_by, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+				skip_records, comments, requested_by, created_at, fresh)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 			ON CONFLICT ON CONSTRAINT restores_pkey DO NOTHING`,
 			n.Tenant, n.ID, n.Kind, n.Snapshot, running, n.Base, n.Source, n.Name, n.Table, n.NewTable, n.Record,
-			n.SkipRecords, n.Comments, n.RequestedBy, n.CreatedAt)
+			n.SkipRecords, n.Comments, n.RequestedBy, n.CreatedAt, n.Fresh)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

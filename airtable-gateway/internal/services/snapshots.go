@@ -61,7 +61,7 @@ func (s *Snapshots) Take(ctx context.Context, n models.BaseSnapshot, content str
 }
 
 func same(known, n models.BaseSnapshot) (models.BaseSnapshot, error) {
-	if known.Base != n.Base || known.Comments != n.Comments {
+	if known.Base != n.Base || known.Comments != n.Comments || known.SkipRecords != n.SkipRecords {
 		return known, airtableapi.ErrIDTaken
 	}
 	return known, nil
@@ -130,7 +130,7 @@ func (s *Snapshots) Restore(ctx context.Context, n models.BaseRestore) (models.B
 	if err != nil {
 		return made, absent(err, airtableapi.ErrSnapshotNotFound)
 	}
-	if made.Kind != n.Kind || made.Snapshot != n.Snapshot || made.Base != n.Base || made.Table != n.Table || made.Record != n.Record {
+	if made.Kind != n.Kind || made.Snapshot != n.Snapshot || made.Base != n.Base || made.Table != n.Table || made.Record != n.Record || made.Fresh != n.Fresh {
 		return made, airtableapi.ErrIDTaken
 	}
 	return made, nil

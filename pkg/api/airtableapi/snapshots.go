@@ -84,12 +84,13 @@ type SnapshotTake struct{ Body SnapshotTakeBody }
 
 // SnapshotTakeBody names what the snapshot is of.
 type SnapshotTakeBody struct {
-	ID       string `json:"id" format:"uuid" doc:"Chosen by the caller."`
-	TenantID string `json:"tenant_id" format:"uuid"`
-	UserID   string `json:"user_id,omitempty" format:"uuid" doc:"On whose behalf."`
-	BaseID   string `json:"base_id,omitempty" maxLength:"64" doc:"app…; absent with content."`
-	Comments bool   `json:"comments,omitempty" doc:"With the comments of records."`
-	Content  string `json:"content,omitempty" doc:"The snapshot itself, in the form that docs/snapshots.md describes, not compressed."`
+	ID          string `json:"id" format:"uuid" doc:"Chosen by the caller."`
+	TenantID    string `json:"tenant_id" format:"uuid"`
+	UserID      string `json:"user_id,omitempty" format:"uuid" doc:"On whose behalf."`
+	BaseID      string `json:"base_id,omitempty" maxLength:"64" doc:"app…; absent with content."`
+	Comments    bool   `json:"comments,omitempty" doc:"With the comments of records."`
+	SkipRecords bool   `json:"skip_records,omitempty" doc:"The schema alone."`
+	Content     string `json:"content,omitempty" doc:"The snapshot itself, in the form that docs/snapshots.md describes, not compressed."`
 }
 
 // SnapshotRef names a snapshot or restore.
@@ -140,6 +141,7 @@ type RestoreStartBody struct {
 	RecordID    string `json:"record_id,omitempty" maxLength:"64" doc:"rec…, of the kind record."`
 	SkipRecords bool   `json:"skip_records,omitempty" doc:"Of the kinds base, table and copy: the schema alone."`
 	Comments    bool   `json:"comments,omitempty" doc:"Of the kind copy: with comments."`
+	Fresh       bool   `json:"fresh,omitempty" doc:"Of the kind base: the records are new ones that the user has just made, without comments."`
 }
 
 // BaseRestore is a restore.

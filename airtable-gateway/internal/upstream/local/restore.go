@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/blobs"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -229,6 +230,9 @@ func (j *restoring) load(ctx context.Context, tx *repository.Tx, in *snapfile.Re
 	return j.tables(ctx, in, table, func(rows []snapfile.Row) error {
 		var l load
 		for _, row := range rows {
+			if j.r.Fresh {
+				row = j.anew(row)
+			}
 			if err := p.add(&l, j.r.Base, row); err != nil {
 				return err
 			}
@@ -239,6 +243,13 @@ func (j *restoring) load(ctx context.Context, tx *repository.Tx, in *snapfile.Re
 		last := rows[len(rows)-1].Number // the header may know less, if somebody wrote it
 		return j.store.storeLoad(ctx, tx, j.caller, models.TableID(p.names.Of(string(rows[0].Table))), l, last)
 	})
+}
+
+// anew is the row as the requester would have made it just now.
+func (j *restoring) anew(row snapfile.Row) snapfile.Row {
+	row.CreatedAt, row.CreatedBy, row.Version = j.now(), j.r.RequestedBy.String(), 1
+	row.ModifiedAt, row.ModifiedBy, row.Touched, row.Comments = time.Time{}, "", nil, nil
+	return row
 }
 
 func (s *Store) storeLoad(ctx context.Context, tx *repository.Tx, who upstream.Caller, table models.TableID, l load, last int64) error {

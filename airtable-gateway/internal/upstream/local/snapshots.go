@@ -51,7 +51,7 @@ func (s *Snapshots) Take(ctx context.Context, tenant id.TenantID, key models.Sna
 	if err != nil {
 		return err
 	}
-	return s.take(ctx, snap, true)
+	return s.take(ctx, snap, !snap.SkipRecords)
 }
 
 func (s *Snapshots) take(ctx context.Context, snap models.BaseSnapshot, withRecords bool) error {
@@ -107,7 +107,7 @@ type taking struct {
 }
 
 func (t *taking) write(ctx context.Context, to io.Writer, withRecords bool) error {
-	head, err := t.header(ctx)
+	head, err := t.header(ctx, withRecords)
 	if err != nil {
 		return err
 	}
@@ -129,10 +129,12 @@ func (t *taking) write(ctx context.Context, to io.Writer, withRecords bool) erro
 	return w.Close()
 }
 
-func (t *taking) header(ctx context.Context) (snapfile.Header, error) {
-	ids := make([]models.TableID, len(t.base.Tables))
-	for i, table := range t.base.Tables {
-		ids[i] = table.ID
+func (t *taking) header(ctx context.Context, withRecords bool) (snapfile.Header, error) {
+	var ids []models.TableID
+	if withRecords { // without them numbers begin anew
+		for _, table := range t.base.Tables {
+			ids = append(ids, table.ID)
+		}
 	}
 	last, err := t.frozen.LastNumbers(ctx, ids)
 	if err != nil {

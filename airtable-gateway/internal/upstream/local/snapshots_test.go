@@ -515,6 +515,53 @@ func TestCopy_WithAndWithoutRecords(t *testing.T) {
 	}
 }
 
+func TestRestore_FreshRecordsAreTheRequesters(t *testing.T) {
+	t.Parallel()
+	a := newAlbum(t).everything()
+	snap := a.take()
+	*a.clock = a.clock.Add(24 * time.Hour)
+	done := a.restore(models.BaseRestore{Kind: airtableapi.RestoreBase, Snapshot: snap.ID, Fresh: true})
+	b := a.of(done.Base)
+	was, is := records(a.ok(list("Tasks"))), records(b.ok(list("Tasks", "recordMetadata[]", "commentCount")))
+	if len(is) != len(was) {
+		t.Fatalf("%d records of %d", len(is), len(was))
+	}
+	for i, r := range is {
+		old, f := fields(was[i]), fields(r)
+		if got := r["createdTime"]; got != a.clock.UTC().Format("2006-01-02T15:04:05.000Z") || got == was[i]["createdTime"] || f["Changed"] != nil {
+			t.Errorf("%v was made at %v and changed at %v", f["Name"], got, f["Changed"])
+		}
+		if f["Name"] != old["Name"] || f["Double"] != old["Double"] {
+			t.Errorf("record %v, was %v", r, old)
+		}
+		if n, _ := r["commentCount"].(float64); n != 0 {
+			t.Errorf("%v comes with %v comments", f["Name"], n)
+		}
+	}
+}
+
+func TestSnapshot_WithoutRecordsIsTheSchema(t *testing.T) {
+	t.Parallel()
+	a := newAlbum(t).everything()
+	snap := models.BaseSnapshot{Tenant: a.who.Tenant, ID: newSnapshotID(t), Base: a.base.ID, Status: airtableapi.SnapshotTaking, SkipRecords: true, CreatedAt: a.now()}
+	if _, err := a.repo.CreateSnapshot(t.Context(), snap, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.book.Take(t.Context(), snap.Tenant, snap.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.snapshot(snap.ID); got.Status != airtableapi.SnapshotReady || got.Records != 0 || len(got.Tables) != 2 {
+		t.Errorf("snapshot %+v", got)
+	}
+	b := a.of(a.restore(models.BaseRestore{Kind: airtableapi.RestoreBase, Snapshot: snap.ID}).Base)
+	if got := records(b.ok(list("Tasks"))); len(got) != 0 {
+		t.Errorf("%d records of none", len(got))
+	}
+	if got := fields(b.ok(create("Tasks", `{"fields":{"Name":"x"}}`)))["No"]; got != 1.0 {
+		t.Errorf("the first number is %v", got)
+	}
+}
+
 func TestSnapshot_KeepsItsFilesWhileItLives(t *testing.T) {
 	t.Parallel()
 	a := newAlbum(t).everything()
