@@ -54,6 +54,7 @@ func TestAccess_Matrix(t *testing.T) {
 		"checkPermissions":     {by(t, permissionapi.Check, permissionapi.CheckRequest{TenantID: tenant.String(), Questions: []permissionapi.Question{{Subject: other, Action: "read", Object: app}}}), forbidden, forbidden, true},
 		"writePermissions":     {by(t, permissionapi.Write, permissionapi.WriteRequest{TenantID: tenant.String()}), forbidden, forbidden, true},
 		"fetchPolicy":          {by(t, permissionapi.FetchPolicy, permissionapi.PolicyQuery{TenantID: tenant.String(), Subject: other, BaseID: "app1"}), forbidden, forbidden, true},
+		"checkHandOn":          {by(t, permissionapi.HandOn, permissionapi.HandOnRequest{TenantID: tenant.String(), Subject: other}), forbidden, forbidden, true},
 		"revokeGrant":          {by(t, permissionapi.RevokeGrant, permissionapi.GrantRef{ID: grant.ID}), errs.ErrNotFound, errs.ErrNotFound, false},
 		"deleteRole":           {by(t, permissionapi.DeleteRole, permissionapi.RoleRef{ID: role.ID}), forbidden, errs.ErrNotFound, false},
 		"deletePolicy":         {by(t, permissionapi.DeletePolicy, permissionapi.RuleRef{ID: policy.ID}), forbidden, errs.ErrNotFound, false},

@@ -334,6 +334,10 @@ func TestByRole_KnowsTheTokensRoleAlone(t *testing.T) {
 		if err := (permit.ByRole{}).Check(t.Context(), who, "manage", permit.Base(tenant, "app1")); !errors.Is(err, want) {
 			t.Errorf("%q: %v", role, err)
 		}
+		administers := role == "owner" || role == "admin"
+		if err := (permit.ByRole{}).Check(t.Context(), who, permissionapi.ManageMembers, permit.Tenant(tenant)); (err == nil) != administers {
+			t.Errorf("%s manages members: %v", role, err)
+		}
 		got, err := permit.ByRole{}.Filter(t.Context(), who, "read", []permit.Object{permit.Tenant(tenant), permit.Base(id.New[id.Tenant](), "app1")})
 		if err != nil || got[0] != (want == nil) || got[1] {
 			t.Errorf("%q filters %v, %v", role, got, err)

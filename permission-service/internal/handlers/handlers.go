@@ -54,6 +54,7 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, permissionapi.Check, s.check)
 	httpx.Handle(a, permissionapi.Write, s.write)
 	httpx.Handle(a, permissionapi.FetchPolicy, s.policy)
+	httpx.Handle(a, permissionapi.HandOn, s.handOn)
 }
 
 // Listen keeps what tenants, workspaces and bases say of themselves.

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 
+	"github.com/pyairtable/pyairtable/permission-service/internal/models"
 	"github.com/pyairtable/pyairtable/permission-service/internal/repository"
 	"github.com/pyairtable/pyairtable/permission-service/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
@@ -54,4 +55,18 @@ func (h internals) policy(ctx context.Context, _ auth.Principal, in permissionap
 		return permissionapi.Policy{}, err
 	}
 	return permissionapi.Policy{Version: repository.Token(p.Version), Tables: tablesOf(p.Tables), Granted: notNil(p.Granted)}, nil
+}
+
+func (h internals) handOn(ctx context.Context, _ auth.Principal, in permissionapi.HandOnRequest) (permissionapi.HandOnAnswer, error) {
+	tenant, err := parse[id.Tenant](in.TenantID)
+	if err != nil {
+		return permissionapi.HandOnAnswer{}, err
+	}
+	_, name := models.Split(in.Subject)
+	user, err := parse[id.User](name)
+	if err != nil || !models.IsUser(in.Subject) {
+		return permissionapi.HandOnAnswer{}, permissionapi.ErrBadSubject
+	}
+	allowed, err := h.decisions.MayHandOn(ctx, auth.Principal{TenantID: tenant, UserID: user, Role: in.Role}, in.Roles, in.Groups)
+	return permissionapi.HandOnAnswer{Allowed: allowed}, err
 }

@@ -109,8 +109,13 @@ const (
 
 // Decide tells whether the subject may do the action, and by what: every denial that
 // holds, or else everything that allows it. It is the engine's model in a few lines.
+// Administration is of the tenant alone, and denied to none of its owners and admins.
 func Decide(f Facts, action string, m Moment) (bool, []Step) {
 	steps, allowed, denied := []Step{}, false, false
+	administration := IsAdministration(action)
+	if administration && f.Chain[0] != TenantObject(f.Tenant) {
+		return false, steps
+	}
 	if step, ok := tenantStep(f, action); ok {
 		steps, allowed = append(steps, step), step.Holds
 	}
@@ -124,7 +129,7 @@ func Decide(f Facts, action string, m Moment) (bool, []Step) {
 		}
 		s.Holds = s.Why == ""
 		allowed = allowed || s.Holds && !g.Deny
-		denied = denied || s.Holds && g.Deny
+		denied = denied || s.Holds && g.Deny && !(administration && IsAdmin(f.TenantRole))
 		steps = append(steps, s)
 	}
 	for i := range steps {

@@ -27,8 +27,11 @@ func BuiltIn(role string) ([]string, bool) {
 
 // Covers reports whether a grant of a role with these actions speaks about the action: it
 // allows the strongest of them and all before; it denies the weakest and all after, for
-// those include it.
+// those include it. What is done with a tenant itself is covered by its name alone.
 func Covers(actions []string, deny bool, action string) bool {
+	if IsAdministration(action) {
+		return slices.Contains(actions, action)
+	}
 	at := Strength(action)
 	for _, a := range actions {
 		if s := Strength(a); s >= 0 && (deny && s <= at || !deny && s >= at) {
@@ -70,11 +73,9 @@ func NewRole(name, description string, actions []string, now time.Time) Role {
 	return Role{id.New[roleKind](), name, description, Ordered(actions), now, now}
 }
 
-// Ordered are the actions by strength, each once.
+// Ordered are the actions by strength, each once, and after them those that have none.
 func Ordered(actions []string) []string {
-	out := slices.Clone(actions)
-	slices.SortFunc(out, func(a, b string) int { return Strength(a) - Strength(b) })
-	return slices.Compact(out)
+	return slices.DeleteFunc(ActionsOn(Tenant), func(a string) bool { return !slices.Contains(actions, a) })
 }
 
 // Roles of members in their tenant.

@@ -22,8 +22,9 @@ func UserOf(subject string) string {
 // long as any of them does.
 func OfGrants(object, subject string, grants []models.Grant) []Tuple {
 	var out []Tuple
+	kind, _ := models.Split(object)
 	for _, effect := range []bool{false, true} {
-		for _, action := range models.Actions {
+		for _, action := range models.ActionsOn(kind) {
 			windows, covered, always := map[string]time.Time{}, false, false
 			for _, g := range grants {
 				if g.Deny != effect || !models.Covers(g.Actions, g.Deny, action) {

@@ -22,13 +22,16 @@ const (
 )
 
 // Allow is the relation of those who were given the action.
-func Allow(action string) string { return allow + "_" + action }
+func Allow(action string) string { return allow + "_" + word(action) }
 
 // Deny is the relation of those who were denied the action.
-func Deny(action string) string { return deny + "_" + action }
+func Deny(action string) string { return deny + "_" + word(action) }
 
 // can is the relation that is asked for.
-func can(action string) string { return "can_" + action }
+func can(action string) string { return "can_" + word(action) }
+
+// word is the action as a part of a relation's name.
+func word(action string) string { return strings.ReplaceAll(action, ".", "_") }
 
 // The conditions of tuples. windows are the networks in which a grant holds ("" for
 // anywhere), each with the time at which it ends. What is denied is denied to an address
@@ -70,14 +73,31 @@ func language() string {
 			if kind.parent == "" && models.MemberMay(a) {
 				also = " or member"
 			}
-			fmt.Fprintf(&b, "    define allow_%s: [user, group#member, user with granted, group#member with granted]\n", a)
-			fmt.Fprintf(&b, "    define deny_%s: [user, group#member, user with denied, group#member with denied]\n", a)
+			given(&b, a)
 			fmt.Fprintf(&b, "    define has_%s: allow_%s%s\n", a, a, has)
 			fmt.Fprintf(&b, "    define lost_%s: deny_%s%s\n", a, a, lost)
 			fmt.Fprintf(&b, "    define can_%s: (has_%s%s) but not lost_%s\n", a, a, also, a)
 		}
+		if kind.parent == "" {
+			administration(&b)
+		}
 	}
 	return b.String() + conditions
+}
+
+// given are the relations that tuples are written for.
+func given(b *strings.Builder, action string) {
+	fmt.Fprintf(b, "    define %s: [user, group#member, user with granted, group#member with granted]\n", Allow(action))
+	fmt.Fprintf(b, "    define %s: [user, group#member, user with denied, group#member with denied]\n", Deny(action))
+}
+
+// administration is what is done with a tenant itself: nothing inherits it, and owners
+// and admins have it whatever is denied to them.
+func administration(b *strings.Builder) {
+	for _, a := range models.Administration {
+		given(b, a)
+		fmt.Fprintf(b, "    define %s: admin or (%s but not %s)\n", can(a), Allow(a), Deny(a))
+	}
 }
 
 // model is the one model, which is a part of the program: every tenant's store has it.

@@ -151,7 +151,8 @@ func (d *Decisions) answer(ctx context.Context, r Request, head repository.Head,
 	var queries []relations.Query
 	var places []int
 	for i, q := range r.Questions {
-		if head.Deleted || !models.IsUser(q.Subject) || !models.IsObject(r.Tenant, q.Object) || models.Strength(q.Action) < 0 {
+		kind, _ := models.Split(q.Object)
+		if head.Deleted || !models.IsUser(q.Subject) || !models.IsObject(r.Tenant, q.Object) || !slices.Contains(models.ActionsOn(kind), q.Action) {
 			continue
 		}
 		if r.Time.IsZero() {

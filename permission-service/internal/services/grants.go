@@ -2,6 +2,7 @@ package services
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -93,13 +94,20 @@ func (d *Decisions) mayGive(ctx context.Context, who auth.Principal, g models.Gr
 	if err != nil {
 		return err
 	}
-	if g.Deny && strength < models.Strength(permissionapi.Manage) || models.Strength(actions[len(actions)-1]) > strength {
+	if g.Deny && strength < models.Strength(permissionapi.Manage) || models.Strongest(actions) > strength {
 		return permissionapi.ErrTooStrong
 	}
-	if g.Deny && d.MayAdminister(ctx, who) != nil {
-		return d.spareAdmins(ctx, who, g)
+	switch err := d.MayAdminister(ctx, who); {
+	case err == nil || !errors.Is(err, errs.ErrForbidden):
+		return err
+	case g.Deny:
+		if err := d.spareAdmins(ctx, who, g); err != nil {
+			return err
+		}
 	}
-	return nil
+	// How strong he is has been asked already.
+	own := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !models.IsAdministration(a) })
+	return d.mayHandOn(ctx, who, []models.Grant{{Object: g.Object, Actions: own}})
 }
 
 // spareAdmins keeps the tenant's owners and admins from being locked out by others.

@@ -37,7 +37,7 @@ const (
 // Question asks whether subject may do action on object.
 type Question struct {
 	Subject string `json:"subject" maxLength:"200" doc:"user:ID"`
-	Action  string `json:"action" enum:"read,comment,edit,create,share,manage"`
+	Action  string `json:"action" enum:"read,comment,edit,create,share,manage,members.manage,groups.manage,service_accounts.manage,settings.manage,directories.manage,billing.read,audit.read"`
 	Object  string `json:"object" maxLength:"300"`
 	// Role is the subject's role in the tenant as his verified token tells it. It counts
 	// until permission-service has heard of the member itself.

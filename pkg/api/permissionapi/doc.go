@@ -7,5 +7,8 @@
 //	tenant:<uuid>  workspace:<uuid>  base:<tenant uuid>/<app…>  table:<tenant uuid>/<app…>/<tbl…>
 //	user:<uuid>    group:<uuid>      service accounts are users
 //
+// Actions are asked about every object, Administration about the tenant alone: custom
+// roles are made of both.
+//
 // Airtable's ids are unique within a tenant only, which is why they carry it.
 package permissionapi

@@ -120,6 +120,6 @@ var Service = api.Service{
 		CreateRole.Spec(), GetRole.Spec(), ListRoles.Spec(), UpdateRole.Spec(), DeleteRole.Spec(),
 		CreatePolicy.Spec(), GetPolicy.Spec(), ListPolicies.Spec(), UpdatePolicy.Spec(), DeletePolicy.Spec(),
 		CheckMine.Spec(), Explain.Spec(), ListObjects.Spec(), ListSubjects.Spec(), DryRun.Spec(), Watch.Spec(),
-		Check.Spec(), Write.Spec(), FetchPolicy.Spec(),
+		Check.Spec(), Write.Spec(), FetchPolicy.Spec(), HandOn.Spec(),
 	},
 }

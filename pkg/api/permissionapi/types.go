@@ -54,7 +54,7 @@ type Role struct {
 	ID          string    `json:"id" format:"uuid"`
 	Name        string    `json:"name"`
 	Description string    `json:"description"`
-	Actions     []string  `json:"actions" nullable:"false" doc:"Each includes those before it; a denied role takes each away with those after it."`
+	Actions     []string  `json:"actions" nullable:"false" doc:"From read to manage each includes those before it, and a denied role takes each away with those after it; those with a dot stand each for itself, on the tenant."`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 }
@@ -63,7 +63,7 @@ type Role struct {
 type NewRole struct {
 	Name        string   `json:"name" minLength:"1" maxLength:"100"`
 	Description string   `json:"description,omitempty" maxLength:"1000"`
-	Actions     []string `json:"actions" minItems:"1" maxItems:"6" enum:"read,comment,edit,create,share,manage"`
+	Actions     []string `json:"actions" minItems:"1" maxItems:"13" enum:"read,comment,edit,create,share,manage,members.manage,groups.manage,service_accounts.manage,settings.manage,directories.manage,billing.read,audit.read"`
 }
 
 // CreatedRole answers CreateRole.
@@ -83,7 +83,7 @@ type RolePatch struct {
 	Body struct {
 		Name        *string  `json:"name,omitempty" minLength:"1" maxLength:"100"`
 		Description *string  `json:"description,omitempty" maxLength:"1000"`
-		Actions     []string `json:"actions,omitempty" minItems:"1" maxItems:"6" enum:"read,comment,edit,create,share,manage"`
+		Actions     []string `json:"actions,omitempty" minItems:"1" maxItems:"13" enum:"read,comment,edit,create,share,manage,members.manage,groups.manage,service_accounts.manage,settings.manage,directories.manage,billing.read,audit.read"`
 	}
 }
 
@@ -145,7 +145,7 @@ func RowFormula(rows, airtableUser string) string {
 
 // MyQuestion asks about the caller.
 type MyQuestion struct {
-	Action string `json:"action" enum:"read,comment,edit,create,share,manage"`
+	Action string `json:"action" enum:"read,comment,edit,create,share,manage,members.manage,groups.manage,service_accounts.manage,settings.manage,directories.manage,billing.read,audit.read"`
 	Object string `json:"object" maxLength:"300"`
 }
 
@@ -158,7 +158,7 @@ type MyQuestions struct {
 // ExplainQuery asks why.
 type ExplainQuery struct {
 	Subject string    `query:"subject" maxLength:"200" doc:"user:ID; absent: the caller."`
-	Action  string    `query:"action" required:"true" enum:"read,comment,edit,create,share,manage"`
+	Action  string    `query:"action" required:"true" enum:"read,comment,edit,create,share,manage,members.manage,groups.manage,service_accounts.manage,settings.manage,directories.manage,billing.read,audit.read"`
 	Object  string    `query:"object" required:"true" maxLength:"300"`
 	IP      string    `query:"ip" maxLength:"64" doc:"The address that conditions look at; absent: that of this request."`
 	Time    time.Time `query:"time" doc:"The time that conditions look at; absent: now."`
