@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 )
 
 type call = upstream.Call
@@ -86,6 +87,18 @@ func TestParse_EveryRouteAndEveryClientsForm(t *testing.T) {
 				t.Errorf("scope = %q, want %q", got, tc.scope)
 			}
 		})
+	}
+}
+
+func TestParse_ReadsEachDeclaredRoute(t *testing.T) {
+	t.Parallel()
+	fill := strings.NewReplacer("{baseId}", "app1", "{recordId}", "rec1", "{commentId}", "com1", "{viewId}", "viw1", "{webhookId}", "ach1",
+		"{tableId}", "T", "{fieldId}", "F", "{syncId}", "abc")
+	for _, r := range airtableapi.SurfaceRoutes {
+		c, ok := Parse(r.Method, fill.Replace(r.Path))
+		if !ok || string(c.Op) != r.Does || c.Op != upstream.Whoami && Scope(c) == "" {
+			t.Errorf("%s %s: %v %+v", r.Method, r.Path, ok, c)
+		}
 	}
 }
 

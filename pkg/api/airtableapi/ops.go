@@ -112,14 +112,6 @@ var (
 	}
 )
 
-// AirtableSurface is the Airtable Web API, for clients of Airtable: errors have
-// Airtable's shapes. It is public only so that a path without a route is told
-// before the token is looked at, as Airtable does; every route needs a token.
-var AirtableSurface = api.RawRoute{
-	Prefix: "/v0/", Access: api.Public, Timeout: upstreamTimeout, BodyLimit: airtableBodySize,
-	Summary: "The Airtable Web API, drop-in",
-}
-
 // Files is where attachments are downloaded. It is public: an address carries a
 // signature over what it opens, and until when. Large files take long.
 var Files = api.RawRoute{
