@@ -86,6 +86,9 @@ func replay(c *gin.Context, answer *idempotency.Answer) {
 // client: one who has seen a success can rely on seeing it again.
 func (a *API) record(c *gin.Context, attempt *idempotency.Attempt) {
 	ctx := context.WithoutCancel(c.Request.Context())
+	mine, stop := attempt.Hold(c.Request.Context())
+	defer stop()
+	c.Request = c.Request.WithContext(mine)
 	held := &held{ResponseWriter: c.Writer}
 	c.Writer = held
 	done := false

@@ -21,14 +21,21 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/seal"
 )
 
-// Times of a key's life. A holder that died is replaced when its lock expires;
-// the lock outlives every operation's timeout.
+// Times of a key's life. A holder that died is replaced when its lock expires. One that
+// lives renews it; should it fail to, it ends its request before the lock does, by enough
+// for what the database is about to commit.
 const (
 	keep       = 24 * time.Hour
-	lock       = 2 * time.Minute
+	lock       = 15 * time.Second
+	renewEvery = 4 * time.Second
+	renewLimit = 3 * time.Second
+	giveUp     = 10 * time.Second // without a renewal
 	sweepEvery = 10 * time.Minute
 	sweepLimit = 5000
 )
+
+// ErrLost ends a request whose key may be another's by now.
+var ErrLost = errors.New("idempotency: the key's lock could not be renewed")
 
 // What a repeated request may be answered with instead of the stored answer.
 var (
@@ -55,12 +62,13 @@ type Answer struct {
 // Store keeps the answers in the service's database, bodies and fingerprints
 // sealed: an answer may hold what is shown only once, a request a password.
 type Store struct {
-	pool *pgxpool.Pool
-	box  *seal.Box
+	pool  *pgxpool.Pool
+	box   *seal.Box
+	renew time.Duration
 }
 
 // New returns a store in the pool's database.
-func New(pool *pgxpool.Pool, box *seal.Box) *Store { return &Store{pool, box} }
+func New(pool *pgxpool.Pool, box *seal.Box) *Store { return &Store{pool, box, renewEvery} }
 
 // Attempt is a request that has the key to itself until it is finished or
 // abandoned.
@@ -68,13 +76,14 @@ type Attempt struct {
 	store  *Store
 	key    Key
 	holder uuid.UUID
+	taken  time.Time // when its lock was asked for
 }
 
 // Begin takes the key for a request whose content has the fingerprint. It returns
 // the stored answer if there is one, else an Attempt. It returns ErrOtherRequest
 // or ErrRunning when the key is not to be had.
 func (s *Store) Begin(ctx context.Context, k Key, fingerprint [sha256.Size]byte) (*Answer, *Attempt, error) {
-	holder := uuid.New()
+	holder, taken := uuid.New(), time.Now()
 	var won uuid.UUID
 	// The first branch takes a fresh key, or one whose holder died.
 	// A body may hold a password, so that its bare hash would be worth guessing at.
@@ -92,7 +101,7 @@ func (s *Store) Begin(ctx context.Context, k Key, fingerprint [sha256.Size]byte)
 		RETURNING holder`,
 		tenantOf(k), k.Principal, k.Op, k.Key, sealed, holder, lock, keep).Scan(&won)
 	if err == nil {
-		return nil, &Attempt{s, k, holder}, nil
+		return nil, &Attempt{s, k, holder, taken}, nil
 	}
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil, fmt.Errorf("take idempotency key: %w", err)
@@ -134,6 +143,56 @@ func (s *Store) stored(ctx context.Context, k Key, fingerprint [sha256.Size]byte
 		return nil, fmt.Errorf("read idempotency key: %w", err)
 	}
 	return a, nil
+}
+
+// Hold renews the lock until stop is called. The context that it returns ends, with
+// ErrLost as its cause, when the lock is another's or could not be renewed in time.
+func (a *Attempt) Hold(ctx context.Context) (held context.Context, stop func()) {
+	held, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.hold(held, cancel)
+	}()
+	return held, func() {
+		cancel(context.Canceled)
+		<-ended
+	}
+}
+
+func (a *Attempt) hold(ctx context.Context, lose context.CancelCauseFunc) {
+	lost := time.AfterFunc(giveUp-time.Since(a.taken), func() { lose(ErrLost) })
+	defer lost.Stop()
+	tick := time.NewTicker(a.store.renew)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		asked := time.Now()
+		mine, err := a.renew(ctx)
+		switch {
+		case err != nil: // it may be had at the next try
+		case !mine:
+			lose(ErrLost)
+			return
+		default:
+			lost.Reset(giveUp - time.Since(asked))
+		}
+	}
+}
+
+// renew reports whether the key was still this holder's.
+func (a *Attempt) renew(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, renewLimit)
+	defer cancel()
+	tag, err := a.store.pool.Exec(ctx, `
+		UPDATE idempotency_keys SET locked_until = now() + $6
+		WHERE tenant_id = $1 AND principal = $2 AND op = $3 AND key = $4 AND holder = $5`,
+		tenantOf(a.key), a.key.Principal, a.key.Op, a.key.Key, a.holder, lock)
+	return err == nil && tag.RowsAffected() == 1, err
 }
 
 // Finish stores the answer. A holder whose lock has expired and was taken by

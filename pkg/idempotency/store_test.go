@@ -7,9 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pyairtable/pyairtable/pkg/await"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/idempotency"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
@@ -133,6 +135,49 @@ func TestBegin_DeadHolderIsReplacedAndCannotFinish(t *testing.T) {
 	}
 	if n := query(`SELECT count(*) FROM idempotency_keys WHERE status IS NOT NULL`); n != 0 {
 		t.Error("the dead holder's answer was stored")
+	}
+}
+
+func TestHold_RenewsTheLock(t *testing.T) {
+	t.Parallel()
+	s, query := newStore(t)
+	s.RenewEvery(time.Millisecond)
+	_, attempt, err := s.Begin(t.Context(), idempotency.Key{Op: "a", Key: "k"}, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := attempt.Hold(t.Context())
+	query(`WITH u AS (UPDATE idempotency_keys SET locked_until = now() + interval '1 s' RETURNING 1) SELECT count(*) FROM u`)
+	await.True(t, "the lock to be renewed", func() bool {
+		return query(`SELECT count(*) FROM idempotency_keys WHERE locked_until > now() + interval '5 s'`) == 1
+	})
+	if err := ctx.Err(); err != nil {
+		t.Errorf("the request was ended: %v", err)
+	}
+	stop()
+	if !errors.Is(context.Cause(ctx), context.Canceled) {
+		t.Errorf("cause: %v", context.Cause(ctx))
+	}
+}
+
+func TestHold_EndsTheRequestWhoseKeyIsAnothers(t *testing.T) {
+	t.Parallel()
+	s, query := newStore(t)
+	s.RenewEvery(time.Millisecond)
+	key := idempotency.Key{Op: "a", Key: "k"}
+	_, slow, err := s.Begin(t.Context(), key, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query(`WITH u AS (UPDATE idempotency_keys SET locked_until = now() - interval '1 s' RETURNING 1) SELECT count(*) FROM u`)
+	if _, heir, err := s.Begin(t.Context(), key, one); err != nil || heir == nil {
+		t.Fatalf("%v, %v", heir, err)
+	}
+	ctx, stop := slow.Hold(t.Context())
+	defer stop()
+	<-ctx.Done()
+	if !errors.Is(context.Cause(ctx), idempotency.ErrLost) {
+		t.Errorf("cause: %v", context.Cause(ctx))
 	}
 }
 

@@ -179,6 +179,7 @@ func (l ledger) effectsAreThereOnce(t *testing.T, tours []*tourist) {
 		"invitation mails": {tenantapi.Service.Name, `SELECT id::text FROM mails`, 1},
 		"accounts":         {authapi.Service.Name, `SELECT id::text FROM users`, 2},
 		"workspaces":       {workspaceapi.Service.Name, `SELECT id::text FROM workspaces`, 1},
+		"row rules":        {permissionapi.Service.Name, `SELECT id::text FROM policies`, 1},
 		"grants of guests": {permissionapi.Service.Name, `SELECT id::text FROM grants WHERE object LIKE 'base:%' AND role <> 'owner'`, 0}, // they went with him
 	} {
 		if rows := l.rows(t, c.service, c.query); len(rows) != c.each*len(tours) {

@@ -18,9 +18,10 @@ type tourist struct {
 	name    string // of this tour, different from all others
 	again   int    // how often a request was repeated
 
-	owner, viewer                  account
-	tenant, workspace, base, table string
-	records                        []string // that were acknowledged
+	owner, viewer      account
+	tenant, workspace  string
+	base, table, field string
+	records            []string // that were acknowledged
 }
 
 // account is somebody who signs in.
@@ -41,6 +42,7 @@ func takeTour(t *testing.T, gateway string, number int) *tourist {
 	o.invite(t)
 	o.share(t)
 	o.write(t)
+	o.hide(t)
 	o.remove(t)
 	o.audit(t)
 	return o
@@ -127,7 +129,7 @@ func (o *tourist) until(t *testing.T, what string, send func() reply, done func(
 
 // patience outlasts the lock of an Idempotency-Key whose first request died with its
 // process: it may still run, for all that the service knows.
-const patience = 3 * time.Minute
+const patience = 2 * time.Minute
 
 func is(statuses ...int) func(reply) bool {
 	return func(r reply) bool {
@@ -202,7 +204,7 @@ func (o *tourist) makeBase(t *testing.T) {
 	schema := o.until(t, "read the schema", func() reply {
 		return o.once(t, "GET", "/v0/meta/bases/"+o.base+"/tables", o.owner.pat, "", nil)
 	}, is(http.StatusOK))
-	o.table = schema.field(t, "tables.0.id")
+	o.table, o.field = schema.field(t, "tables.0.id"), schema.field(t, "tables.0.fields.0.id")
 }
 
 // link makes a workspace and puts the base into it.
@@ -261,6 +263,12 @@ func (o *tourist) share(t *testing.T) {
 	o.grant(t, "viewer", time.Time{})
 	o.may(t, "read", true)
 	o.may(t, "edit", false)
+	o.until(t, "be refused a write", func() reply { return o.writeRecord(t, "refused") }, func(r reply) bool {
+		if r.status == http.StatusCreated {
+			t.Fatalf("%s: the viewer wrote %s", o.name, r.body)
+		}
+		return r.status == http.StatusForbidden
+	})
 }
 
 func (o *tourist) grant(t *testing.T, role string, until time.Time) {
@@ -292,10 +300,35 @@ func (o *tourist) write(t *testing.T) {
 	o.may(t, "edit", true)
 	for n := range 3 {
 		name := fmt.Sprintf("place %d", n)
-		o.records = append(o.records, o.until(t, "write a record", func() reply {
-			return o.once(t, "POST", "/api/v1/airtable/bases/"+o.base+"/tables/"+o.table+"/records", o.viewer.token, name,
-				map[string]any{"fields": map[string]string{"Name": name}})
-		}, is(http.StatusCreated)).field(t, "id"))
+		o.records = append(o.records, o.until(t, "write a record", func() reply { return o.writeRecord(t, name) },
+			is(http.StatusCreated)).field(t, "id"))
+	}
+}
+
+func (o *tourist) writeRecord(t *testing.T, name string) reply {
+	t.Helper()
+	return o.once(t, "POST", "/api/v1/airtable/bases/"+o.base+"/tables/"+o.table+"/records", o.viewer.token, name,
+		map[string]any{"fields": map[string]string{"Name": name}})
+}
+
+// hide has a row rule hide the viewer's first record from him.
+func (o *tourist) hide(t *testing.T) {
+	t.Helper()
+	first := "/v0/" + o.base + "/" + o.table + "/" + o.records[0]
+	o.until(t, "read the record", func() reply { return o.once(t, "GET", first, o.viewer.token, "", nil) }, is(http.StatusOK))
+	o.until(t, "make a row rule", func() reply {
+		return o.once(t, "POST", "/api/v1/permissions/policies", o.owner.token, "rule", map[string]any{
+			"name": o.name, "subjects": []string{"user:" + o.viewer.id}, "base_id": o.base, "table_id": o.table, "rows": `{` + o.field + `} != "place 0"`,
+		})
+	}, is(http.StatusCreated))
+	o.until(t, "lose sight of the record", func() reply { return o.once(t, "GET", first, o.viewer.token, "", nil) }, is(http.StatusNotFound, http.StatusForbidden))
+	listed := o.until(t, "list what is left", func() reply {
+		return o.once(t, "GET", "/v0/"+o.base+"/"+o.table, o.viewer.token, "", nil)
+	}, is(http.StatusOK))
+	for n, record := range o.records {
+		if strings.Contains(listed.body, record) != (n > 0) {
+			t.Errorf("%s: of %v the viewer lists %s", o.name, o.records, listed.body)
+		}
 	}
 }
 
