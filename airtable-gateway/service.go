@@ -124,7 +124,8 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
 		Coalesce: batches, Announce: told, Stable: lasting, Watch: watcher, Box: box, Allowed: allowed, Metrics: a.Metrics,
 	})
-	connections := services.NewConnections(accounts, upstreams, time.Now)
+	places := repository.NewPlaces(pool)
+	connections := services.NewConnections(accounts, places, upstreams, time.Now)
 	snapshotRepo := repository.NewSnapshots(pool, enqueue)
 	snapshots := services.NewSnapshots(connections, local.NewSnapshots(store, snapshotRepo), snapshotRepo, time.Now)
 	permits, err := a.Permit(ctx)
@@ -149,7 +150,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	handlers.Listen(consumer, directory)
+	handlers.Listen(consumer, directory, places)
 	people := services.NewPeople(directory, services.Users{Client: a.Client(userapi.Service)}, a.Log)
 	a.Go("airtable people", people.Run)
 	ownLater := func(ctx context.Context, o policy.Ownership) error {

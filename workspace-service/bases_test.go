@@ -302,7 +302,7 @@ func TestEvents_AreTheirSamples(t *testing.T) {
 	t.Parallel()
 	eventstest.Sample(t, workspaceapi.WorkspaceUpdated, `{"workspace_id":"0193","tenant_id":"0194","name":"A","status":"active","changed":["name"],"actor_id":"0195"}`)
 	eventstest.Sample(t, workspaceapi.ProjectCreated, `{"project_id":"0192","workspace_id":"0193","tenant_id":"0194","name":"P","status":"active","changed":[],"actor_id":"0195"}`)
-	eventstest.Sample(t, workspaceapi.BaseMoved, `{"tenant_id":"0194","base_id":"app1","connection_id":"0196","workspace_id":"0193","project_id":"0192","former_workspace_id":"0197","actor_id":"0195"}`)
+	eventstest.Sample(t, workspaceapi.BaseMoved, `{"tenant_id":"0194","base_id":"app1","connection_id":"0196","workspace_id":"0193","project_id":"0192","status":"active","former_workspace_id":"0197","actor_id":"0195"}`)
 	eventstest.Sample(t, workspaceapi.BaseUpdated, `{"tenant_id":"0194","base_id":"app1","workspace_id":"0193","project_id":"0192","name":"B","status":"archived","changed":["status"],"actor_id":"0195"}`)
 	eventstest.Sample(t, workspaceapi.ShareLinkCreated, `{"share_link_id":"0198","tenant_id":"0194","object":"workspace:0193","role":"viewer","actor_id":"0195"}`)
 }

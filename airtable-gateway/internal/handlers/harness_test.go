@@ -176,7 +176,7 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
 		Coalesce: batches, Announce: told, Stable: f.stable, Watch: f.watcher, Box: box, Allowed: origins, Metrics: f.metrics,
 	})
-	connections := services.NewConnections(accounts, upstreams, f.now.Now)
+	connections := services.NewConnections(accounts, repository.NewPlaces(f.pool), upstreams, f.now.Now)
 	f.directory, f.users = repository.NewDirectory(f.pool, f.now.Now), &userService{cards: map[id.UserID]userapi.UserCard{}}
 	f.people = services.NewPeople(f.directory, f.users, log)
 	snapshotRepo := repository.NewSnapshots(f.pool, queue.Insert)

@@ -274,22 +274,30 @@ func (r *Connections) Bases(ctx context.Context, c models.Connection) ([]models.
 	return list, nil
 }
 
+// ErrWithheld says that a base is in the trash.
+var ErrWithheld = errors.New("the base is in the trash")
+
 // BaseConnection returns the oldest connection of the tenant that offers the base,
-// and errs.ErrNotFound if none is remembered to.
+// errs.ErrNotFound if none is remembered to, and ErrWithheld.
 func (r *Connections) BaseConnection(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
 	b := models.OfferedBase{ID: base}
 	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
-		SELECT `+connectionColumns+`, b.name, b.permission_level
+		SELECT `+connectionColumns+`, b.name, b.permission_level,
+			EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = b.tenant_id AND w.base_id = b.base_id)
 		FROM connection_bases b JOIN connections c ON c.tenant_id = b.tenant_id AND c.id = b.connection_id
 		WHERE b.tenant_id = $1 AND b.base_id = $2 ORDER BY c.id LIMIT 1`, tenant, base)
 	if err != nil {
 		return models.Connection{}, b, fmt.Errorf("select connection of base: %w", err)
 	}
+	var withheld bool
 	c, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (models.Connection, error) {
-		return scanConnection(row, &b.Name, &b.PermissionLevel)
+		return scanConnection(row, &b.Name, &b.PermissionLevel, &withheld)
 	})
 	if err = postgres.NotFound(err); err != nil {
 		return models.Connection{}, b, fmt.Errorf("select connection of base: %w", err)
+	}
+	if withheld {
+		return models.Connection{}, b, ErrWithheld
 	}
 	b.Connection = c.ID
 	return c, b, nil

@@ -164,9 +164,11 @@ func scanCellFile(row pgx.CollectableRow) (CellFile, error) {
 }
 
 // Attachment returns an attachment of the base store as one of its cells has it, or
-// errs.ErrNotFound.
+// errs.ErrNotFound, also if all of them are in the trash.
 func (r *Files) Attachment(ctx context.Context, tenant id.TenantID, key models.AttachmentID) (models.Attachment, error) {
-	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `SELECT `+cellFileColumns+` FROM attachments a WHERE a.tenant_id = $1 AND a.id = $2 LIMIT 1`, tenant, key)
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `SELECT `+cellFileColumns+` FROM attachments a
+		WHERE a.tenant_id = $1 AND a.id = $2
+			AND NOT EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = a.tenant_id AND w.base_id = a.base_id) LIMIT 1`, tenant, key)
 	if err != nil {
 		return models.Attachment{}, fmt.Errorf("select attachment: %w", err)
 	}

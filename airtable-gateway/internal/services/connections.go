@@ -32,15 +32,17 @@ import (
 // Connections are the tenants' ways to bases.
 type Connections struct {
 	repo      *repository.Connections
+	places    *repository.Places
 	upstreams *Upstreams
 	now       func() time.Time
 	reading   singleflight.Group
 	lookups   *lookups
 }
 
-// NewConnections returns the connections kept in repo. now tells the time.
-func NewConnections(repo *repository.Connections, u *Upstreams, now func() time.Time) *Connections {
-	return &Connections{repo: repo, upstreams: u, lookups: newLookups(), now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }}
+// NewConnections returns the connections kept in repo, to bases that places does not
+// withhold. now tells the time.
+func NewConnections(repo *repository.Connections, places *repository.Places, u *Upstreams, now func() time.Time) *Connections {
+	return &Connections{repo: repo, places: places, upstreams: u, lookups: newLookups(), now: func() time.Time { return now().UTC().Truncate(time.Microsecond) }}
 }
 
 const (
@@ -274,7 +276,8 @@ func (s *Connections) all(ctx context.Context, tenant id.TenantID) ([]models.Con
 // OfBase returns the connection that answers for the base: of several that offer
 // it the oldest one. An unknown base makes every connection be asked once for its
 // bases, an Airtable account at most every readInterval. What another replica changed
-// counts after lookupAge.
+// counts after lookupAge, as does that a base was put into the trash, in which it is
+// unknown, or taken out.
 func (s *Connections) OfBase(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
 	key, epoch, now := lookupKey{tenant, base}, s.lookups.epoch.Load(), s.now()
 	if known, ok := s.lookups.find(key, now); ok {
@@ -290,7 +293,7 @@ func (s *Connections) OfBase(ctx context.Context, tenant id.TenantID, base strin
 func (s *Connections) findBase(ctx context.Context, tenant id.TenantID, base string) (models.Connection, models.OfferedBase, error) {
 	c, b, err := s.repo.BaseConnection(ctx, tenant, base)
 	if !errors.Is(err, errs.ErrNotFound) {
-		return c, b, err
+		return c, b, unknown(err)
 	}
 	// One search serves all that wait for it, so its end must not depend on which
 	// of them began it.
@@ -308,10 +311,15 @@ func (s *Connections) findBase(ctx context.Context, tenant id.TenantID, base str
 		return c, b, ctx.Err()
 	}
 	c, b, err = s.repo.BaseConnection(ctx, tenant, base)
-	if errors.Is(err, errs.ErrNotFound) {
-		return c, b, airtableapi.ErrBaseNotFound
+	return c, b, unknown(err)
+}
+
+// unknown makes an unknown base of one that is not offered, or in the trash.
+func unknown(err error) error {
+	if errors.Is(err, errs.ErrNotFound) || errors.Is(err, repository.ErrWithheld) {
+		return airtableapi.ErrBaseNotFound
 	}
-	return c, b, err
+	return err
 }
 
 // readDue reads the bases of all connections that may be asked again. One that is
@@ -340,9 +348,14 @@ func (s *Connections) readDue(ctx context.Context, tenant id.TenantID) error {
 }
 
 // Bases lists the bases of all connections of the tenant, each once, as fresh as the
-// connection's answers are; those of a connection that is away as they were.
+// connection's answers are; those of a connection that is away as they were. Those in the
+// trash are not among them.
 func (s *Connections) Bases(ctx context.Context, tenant id.TenantID) ([]models.OfferedBase, error) {
 	list, err := s.all(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := s.places.Withheld(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +375,6 @@ func (s *Connections) Bases(ctx context.Context, tenant id.TenantID) ([]models.O
 		return nil, err
 	}
 	var out []models.OfferedBase
-	seen := map[string]bool{}
 	for _, bases := range offered {
 		for _, b := range bases {
 			if !seen[b.ID] {

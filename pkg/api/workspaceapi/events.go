@@ -74,6 +74,7 @@ type BasePlaced struct {
 	ConnectionID string `json:"connection_id"`
 	WorkspaceID  string `json:"workspace_id"`
 	ProjectID    string `json:"project_id,omitempty"`
+	Status       string `json:"status,omitempty"`
 	FormerID     string `json:"former_workspace_id,omitempty"`
 	ActorID      string `json:"actor_id,omitempty"`
 }

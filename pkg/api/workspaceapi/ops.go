@@ -57,7 +57,7 @@ var (
 	}
 	TrashWorkspace = api.Op[WorkspaceRef, WorkspaceAnswer]{
 		Name: "trashWorkspace", Method: http.MethodDelete, Path: workspace, Summary: "Put a workspace into the trash",
-		Description: "It is purged at purge_at, unless it is restored before. No base loses its content. Again changes nothing.", Errors: []*errs.Error{none},
+		Description: "It is purged at purge_at, unless it is restored before. No base loses its content, but those in it answer nobody meanwhile. Again changes nothing.", Errors: []*errs.Error{none},
 	}
 	RestoreWorkspace = api.Op[WorkspaceRef, WorkspaceAnswer]{
 		Name: "restoreWorkspace", Method: http.MethodPost, Path: workspace + "/restore", Summary: "Take a workspace out of the trash",
@@ -105,7 +105,7 @@ var (
 	}
 	TrashProject = api.Op[ProjectRef, ProjectAnswer]{
 		Name: "trashProject", Method: http.MethodDelete, Path: project, Summary: "Put a project into the trash",
-		Description: "Its bases are not listed meanwhile. When it is purged they stay in the workspace, in no project.",
+		Description: "Its bases are not listed meanwhile, and answer nobody. When it is purged they stay in the workspace, in no project.",
 		Errors:      []*errs.Error{none, ErrArchived, ErrTrashed},
 	}
 	RestoreProject = api.Op[ProjectRef, ProjectAnswer]{
@@ -161,7 +161,7 @@ var (
 	}
 	TrashBase = api.Op[BaseRef, BaseAnswer]{
 		Name: "trashBase", Method: http.MethodDelete, Path: base, Summary: "Put a base's link into the trash",
-		Description: "When it is purged the base is in no workspace; what is in it stays.", Errors: []*errs.Error{none, ErrArchived, ErrTrashed},
+		Description: "The base answers nobody meanwhile. When it is purged the base is in no workspace; what is in it stays.", Errors: []*errs.Error{none, ErrArchived, ErrTrashed},
 	}
 	RestoreBase = api.Op[BaseRef, BaseAnswer]{
 		Name: "restoreBase", Method: http.MethodPost, Path: base + "/restore", Summary: "Take a base's link out of the trash",

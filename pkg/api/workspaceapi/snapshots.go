@@ -31,7 +31,7 @@ var (
 var (
 	TakeSnapshot = api.Op[SnapshotTake, SnapshotMade]{
 		Name: "takeSnapshot", Method: http.MethodPost, Path: snapshotsOf, Status: http.StatusAccepted, Idempotent: true, Timeout: snapshotWait,
-		Summary: "Take a snapshot of a base", Errors: []*errs.Error{none, ErrNoBase, ErrMasked},
+		Summary: "Take a snapshot of a base", Errors: []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed},
 	}
 	ListSnapshots = api.Op[SnapshotsQuery, api.Page[Snapshot]]{
 		Name: "listSnapshots", Method: http.MethodGet, Path: snapshotsOf, Summary: "List the snapshots of a base",
@@ -65,7 +65,7 @@ var (
 	PutSchedule = api.Op[SchedulePut, Schedule]{
 		Name: "putSnapshotSchedule", Method: http.MethodPut, Path: schedule, Summary: "Have snapshots of a base taken again and again",
 		Description: "Of the scheduled ones that are ready the newest are kept, as many as keep says.",
-		Errors:      []*errs.Error{none, ErrNoBase, ErrMasked, ErrSchedule},
+		Errors:      []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed, ErrSchedule},
 	}
 	DeleteSchedule = api.Op[BaseRef, struct{}]{
 		Name: "deleteSnapshotSchedule", Method: http.MethodDelete, Path: schedule, Status: http.StatusNoContent,

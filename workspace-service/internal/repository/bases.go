@@ -69,11 +69,11 @@ func (r *Repository) LinkBase(ctx context.Context, b models.Base, most int, link
 
 // mayEnter refuses what comes into a workspace, and into a project unless that is zero,
 // which is archived or in the trash.
-func (r *Repository) mayEnter(ctx context.Context, tx pgx.Tx, w models.Workspace, project models.ProjectID) error {
+func (r *Repository) mayEnter(ctx context.Context, q postgres.Querier, w models.Workspace, project models.ProjectID) error {
 	if err := w.Open(); err != nil || project.IsZero() {
 		return err
 	}
-	p, err := one(ctx, tx, "read project", scanProject, projectColumns+`WHERE p.tenant_id = $1 AND p.id = $2 AND p.workspace_id = $3`, w.Tenant, project, w.ID)
+	p, err := one(ctx, q, "read project", scanProject, projectColumns+`WHERE p.tenant_id = $1 AND p.id = $2 AND p.workspace_id = $3`, w.Tenant, project, w.ID)
 	if errors.Is(err, errs.ErrNotFound) {
 		return workspaceapi.ErrNoProject
 	}
@@ -81,6 +81,32 @@ func (r *Repository) mayEnter(ctx context.Context, tx pgx.Tx, w models.Workspace
 		return err
 	}
 	return p.Open()
+}
+
+// MayEnter returns why nothing can come into the workspace, and the project unless that is
+// zero, as they are now.
+func (r *Repository) MayEnter(ctx context.Context, tenant id.TenantID, ref models.WorkspaceID, project models.ProjectID) error {
+	w, err := r.Workspace(ctx, tenant, ref)
+	if err != nil {
+		return err
+	}
+	return r.mayEnter(ctx, r.of(tenant), w, project)
+}
+
+// trashedBase selects a base that is in the trash, itself or with what it is in.
+const trashedBase = `SELECT FROM bases b
+	JOIN workspaces w ON w.tenant_id = b.tenant_id AND w.id = b.workspace_id
+	LEFT JOIN projects p ON p.tenant_id = b.tenant_id AND p.id = b.project_id
+	WHERE b.tenant_id = $1 AND b.id = $2 AND coalesce(b.trashed_at, w.trashed_at, p.trashed_at) IS NOT NULL`
+
+// OutOfTrash returns workspaceapi.ErrTrashed for a base that is in the trash, itself or
+// with what it is in.
+func (r *Repository) OutOfTrash(ctx context.Context, tenant id.TenantID, ref string) error {
+	trashed, err := one(ctx, r.of(tenant), "look into the trash", pgx.RowTo[bool], `SELECT EXISTS (`+trashedBase+`)`, tenant, ref)
+	if err == nil && trashed {
+		err = workspaceapi.ErrTrashed
+	}
+	return err
 }
 
 // Base returns the tenant's base if it is in a workspace, or errs.ErrNotFound.

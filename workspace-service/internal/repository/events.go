@@ -37,7 +37,7 @@ func ProjectEvent(ctx context.Context, kind events.Type[workspaceapi.ProjectChan
 func PlaceEvent(ctx context.Context, kind events.Type[workspaceapi.BasePlaced], b models.Base, former models.WorkspaceID, actor id.UserID) events.Event {
 	return kind.New(ctx, b.Tenant, b.ID, b.Version, workspaceapi.BasePlaced{
 		TenantID: b.Tenant.String(), BaseID: b.ID, ConnectionID: b.Connection, WorkspaceID: b.Workspace.String(),
-		ProjectID: b.Project.String(), FormerID: former.String(), ActorID: actor.String(),
+		ProjectID: b.Project.String(), Status: b.Status(), FormerID: former.String(), ActorID: actor.String(),
 	})
 }
 

@@ -197,12 +197,17 @@ func (r *Snapshots) DueSchedules(ctx context.Context, now time.Time, limit int) 
 }
 
 // RunSchedule stores the snapshot that a due schedule asks for and moves the schedule on,
-// or does nothing if somebody was faster or the schedule is another now.
+// or does nothing if somebody was faster or the schedule is another now. Of a base in the
+// trash none is taken.
 func (r *Snapshots) RunSchedule(ctx context.Context, s models.Schedule, now time.Time, n models.Snapshot, enqueue Enqueue) error {
 	return postgres.InTenant(ctx, r.pool, s.Tenant, func(tx pgx.Tx) error {
 		moved, err := exec(ctx, tx, "move schedule", `UPDATE snapshot_schedules SET next_at = $4 WHERE tenant_id = $1 AND base_id = $2 AND next_at = $3`,
 			s.Tenant, s.Base, s.NextAt, s.Next(now))
 		if err != nil || moved == 0 {
+			return err
+		}
+		trashed, err := one(ctx, tx, "look into the trash", pgx.RowTo[bool], `SELECT EXISTS (`+trashedBase+`)`, s.Tenant, s.Base)
+		if err != nil || trashed {
 			return err
 		}
 		if err := insertSnapshot(ctx, tx, n); err != nil {

@@ -30,7 +30,7 @@ func (t *Tree) LinkBase(ctx context.Context, who auth.Principal, w models.Worksp
 	}
 	offered, err := rpc.Call(ctx, t.airtable.As(who), airtableapi.FetchBase, airtableapi.BasePath{BaseID: ref})
 	if errors.Is(err, airtableapi.ErrBaseNotFound) {
-		return models.Base{}, workspaceapi.ErrNoBase.Because(err)
+		return models.Base{}, t.whyNotOffered(ctx, who.TenantID, ref, err)
 	}
 	if err != nil {
 		return models.Base{}, err
@@ -44,6 +44,19 @@ func (t *Tree) LinkBase(ctx context.Context, who auth.Principal, w models.Worksp
 	}
 	t.tellPlace(ctx, who, b)
 	return b, nil
+}
+
+// whyNotOffered tells a base in the trash, which airtable-gateway withholds, from one that
+// is not there.
+func (t *Tree) whyNotOffered(ctx context.Context, tenant id.TenantID, ref string, cause error) error {
+	_, err := t.repo.Base(ctx, tenant, ref)
+	switch {
+	case err == nil:
+		return workspaceapi.ErrLinked.Because(cause)
+	case errors.Is(err, errs.ErrNotFound):
+		return workspaceapi.ErrNoBase.Because(cause)
+	}
+	return err
 }
 
 // tellPlace tells permission-service where the base is.

@@ -61,10 +61,13 @@ func (s *Snapshots) mayCopy(ctx context.Context, who auth.Principal, ref string)
 	return nil
 }
 
-// mayKeep is mayCopy of a base that is there: whoever owns a tenant may do all to whatever
-// he names.
+// mayKeep is mayCopy of a base that is there, and not in the trash: whoever owns a tenant
+// may do all to whatever he names.
 func (s *Snapshots) mayKeep(ctx context.Context, who auth.Principal, ref string) error {
 	if err := s.mayCopy(ctx, who, ref); err != nil {
+		return err
+	}
+	if err := s.tree.repo.OutOfTrash(ctx, who.TenantID, ref); err != nil {
 		return err
 	}
 	_, err := rpc.Call(ctx, s.tree.airtable.As(who), airtableapi.FetchBase, airtableapi.BasePath{BaseID: ref})
@@ -172,10 +175,8 @@ func (s *Snapshots) begin(ctx context.Context, who auth.Principal, n models.Rest
 	if err := s.mayCopy(ctx, who, n.Source); err != nil {
 		return n, err
 	}
-	if n.Kind == airtableapi.RestoreBase || n.Kind == airtableapi.CopyBase {
-		if err := s.tree.createIn(ctx, who, n.Workspace); err != nil {
-			return n, err
-		}
+	if err := s.mayPut(ctx, who, n); err != nil {
+		return n, err
 	}
 	n.Tenant, n.RequestedBy, n.Status, n.CreatedAt = who.TenantID, who.UserID, airtableapi.RestoreRunning, s.tree.now()
 	if err := n.ID.UnmarshalText([]byte(id.New[id.Event]().String())); err != nil {
@@ -184,6 +185,18 @@ func (s *Snapshots) begin(ctx context.Context, who auth.Principal, n models.Rest
 	return n, s.repo.CreateRestoration(ctx, n, func(ctx context.Context, tx pgx.Tx) error {
 		return s.insert(ctx, tx, FollowRestore{n.Tenant, n.ID})
 	})
+}
+
+// mayPut refuses a new base where the caller may not create or what is in the archive or
+// the trash, and anything else in a base that is in the trash.
+func (s *Snapshots) mayPut(ctx context.Context, who auth.Principal, n models.Restoration) error {
+	if n.Kind != airtableapi.RestoreBase && n.Kind != airtableapi.CopyBase {
+		return s.tree.repo.OutOfTrash(ctx, who.TenantID, n.Source)
+	}
+	if err := s.tree.createIn(ctx, who, n.Workspace); err != nil {
+		return err
+	}
+	return s.tree.repo.MayEnter(ctx, who.TenantID, n.Workspace, n.Project)
 }
 
 // Restoration returns a restore to who asked for it.
