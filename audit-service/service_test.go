@@ -299,7 +299,7 @@ func TestRefused_RequestsAreRecorded(t *testing.T) {
 	if _, err := rpc.Call(t.Context(), w.Client(auth.Principal{}), auditapi.Verify, struct{}{}); err == nil {
 		t.Fatal("nobody verifies")
 	}
-	operator := w.Client(auth.Principal{Token: w.issuer.Token(t, authtest.Service("admin-service"))})
+	operator := w.Client(auth.Principal{Token: w.issuer.Token(t, authtest.Service("audit-service"))})
 	await.True(t, "what nobody known was refused is recorded", func() bool {
 		page, err := rpc.Call(t.Context(), operator, auditapi.ListUnowned, auditapi.EntryQuery{})
 		return err == nil && len(page.Items) == 1

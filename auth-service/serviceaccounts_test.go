@@ -164,6 +164,7 @@ func TestProvision_OpensAnAccountThatItsAddressClaims(t *testing.T) {
 	o := startOffice(t)
 	service := o.service("tenant-service")
 	in := authapi.AccountRequest{Email: "Ada@Example.com", Name: "Ada\nLovelace", Tenant: "Acme"}
+	refuse(o.fixture, errs.ErrForbidden, o.service("airtable-gateway"), authapi.ProvisionAccount, in)
 	made := must(o.fixture, service, authapi.ProvisionAccount, in)
 	if again := must(o.fixture, service, authapi.ProvisionAccount, in); !made.Created || again.Created || again.UserID != made.UserID {
 		t.Errorf("made %+v, then %+v", made, again)

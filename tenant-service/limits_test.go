@@ -23,17 +23,17 @@ import (
 	"github.com/pyairtable/pyairtable/tenant-service/internal/repository"
 )
 
-// service is another service that calls this one.
+// service calls this one with its own credentials, as operators do.
 func (w *world) service() person {
 	w.t.Helper()
-	return person{Client: w.Client(auth.Principal{Token: w.issuer.Token(w.t, authtest.Service("billing-service"))})}
+	return person{Client: w.Client(auth.Principal{Token: w.issuer.Token(w.t, authtest.Service("tenant-service"))})}
 }
 
-// replica starts another process of the service, and returns another service that calls it.
+// replica starts another process of the service, and returns who calls it so.
 func (w *world) replica() person {
 	w.t.Helper()
 	r := apptest.Start(w.t, tenantservice.Service, w.env)
-	return person{Client: r.Client(auth.Principal{Token: w.issuer.Token(w.t, authtest.Service("billing-service"))})}
+	return person{Client: r.Client(auth.Principal{Token: w.issuer.Token(w.t, authtest.Service("tenant-service"))})}
 }
 
 func (w *world) allow(of person, limits map[string]int64) {
@@ -415,6 +415,11 @@ func TestAccess_InternalOperationsAreForServicesOnly(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is not tried", op.Name)
 			continue
+		}
+		if other := w.Client(auth.Principal{Token: w.issuer.Token(t, authtest.Service("audit-service"))}); !op.Admits("audit-service") {
+			if err := try(t.Context(), other, owner); err == nil || errs.From(err).Kind != errs.Forbidden {
+				t.Errorf("%s by a service that is none of its callers: %v", op.Name, err)
+			}
 		}
 		for c, want := range callers {
 			if err := try(t.Context(), c, owner); err == nil || errs.From(err).Kind != want {

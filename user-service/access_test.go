@@ -100,7 +100,8 @@ func TestAccess_EveryOperationByEveryCaller(t *testing.T) {
 		"nobody":               {&person{Client: w.client}, every("unauthenticated")},
 		"a made-up token":      {&person{Client: w.client.As(auth.Principal{Token: "a.b.c"})}, every("unauthenticated")},
 		"another issuer":       {&person{Client: w.client.As(auth.Principal{Token: authtest.New(t).Token(t, authtest.User(tenant, anybody, "owner"))})}, every("unauthenticated")},
-		"a service":            {w.as(authtest.Service("workflow-engine")), every("forbidden")},
+		"a caller":             {w.as(authtest.Service("airtable-gateway")), every("forbidden")},
+		"another service":      {w.as(authtest.Service("workspace-service")), every("forbidden")},
 		"no tenant":            {w.as(noTenant), every("forbidden")},
 		"PAT with the scope":   {w.as(authtest.PAT(tenant, anybody, "owner", "user.email:read", "*")), row{"", "forbidden", "forbidden", "forbidden", "forbidden", "forbidden"}},
 		"PAT with other scope": {w.as(authtest.PAT(tenant, anybody, "owner", "data.records:read", "*")), every("forbidden")},
@@ -114,9 +115,9 @@ func TestAccess_EveryOperationByEveryCaller(t *testing.T) {
 	} {
 		for op, call := range ops {
 			victim, want := w.member(tenant, "member"), c.want.of(op)
-			switch { // it is for services, whoever else asks
+			switch { // it is for its callers, whoever else asks
 			case op != "lookUpUsers" || want == "unauthenticated":
-			case name == "a service":
+			case name == "a caller":
 				want = ""
 			default:
 				want = "forbidden"

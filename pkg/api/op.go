@@ -5,6 +5,7 @@ package api
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -19,7 +20,8 @@ const (
 	User Access = iota
 	// Public admits everybody; a valid token is still read if there is one.
 	Public
-	// Internal admits service tokens only, and is never routed by the gateway.
+	// Internal admits the tokens of the operation's Callers only, and is never routed by
+	// the gateway.
 	Internal
 	// InternalPublic admits everybody who reaches the service's own port, and is
 	// never routed by the gateway: for operations that check a credential of
@@ -45,6 +47,9 @@ type Op[In, Out any] struct {
 	Path   string // in OpenAPI's form: /api/v1/users/{id}
 	Status int    // of success; 0 is 200
 	Access Access
+	// Callers are the services that may call an Internal operation. Operators call with
+	// the credentials of the service itself, if it is one of them.
+	Callers []string
 	// Scope of a personal access token that opens the operation. Without one,
 	// personal access tokens are refused.
 	Scope      string
@@ -57,6 +62,15 @@ type Op[In, Out any] struct {
 	Description string
 	Tag         string        // heading in the documentation; "" is the service's title
 	Errors      []*errs.Error // what it may answer beside the general errors
+}
+
+// AnyService among the callers of an operation stands for all services: for what gives
+// them no more than they have, or is there for each of them.
+const AnyService = "*"
+
+// Admits reports whether the service may call the Internal operation.
+func (s Spec) Admits(service string) bool {
+	return slices.Contains(s.Callers, AnyService) || slices.Contains(s.Callers, service)
 }
 
 // Limits of an operation that states none.
@@ -73,6 +87,7 @@ type Spec struct {
 	Name, Method, Path   string
 	Status               int
 	Access               Access
+	Callers              []string
 	Scope                string
 	Idempotent           bool
 	Rate                 string
@@ -87,7 +102,7 @@ type Spec struct {
 // Spec returns o without its types, the defaults filled in.
 func (o Op[In, Out]) Spec() Spec {
 	s := Spec{
-		Name: o.Name, Method: o.Method, Path: o.Path, Status: o.Status, Access: o.Access, Scope: o.Scope,
+		Name: o.Name, Method: o.Method, Path: o.Path, Status: o.Status, Access: o.Access, Callers: o.Callers, Scope: o.Scope,
 		Idempotent: o.Idempotent, Rate: o.Rate, Timeout: o.Timeout, BodyLimit: o.BodyLimit,
 		Summary: o.Summary, Description: o.Description, Tag: o.Tag, Errors: o.Errors,
 		In: reflect.TypeFor[In](), Out: reflect.TypeFor[Out](),

@@ -210,6 +210,8 @@ func permit(spec api.Spec, who auth.Principal) error {
 		return errs.ErrUnauthenticated
 	case spec.Access == api.Internal && !who.IsService():
 		return errs.ErrForbidden.Saying("Only services may call this.")
+	case spec.Access == api.Internal && !spec.Admits(who.Service):
+		return errs.ErrForbidden.Saying("%s may not call this.", who.Service)
 	case spec.Access == api.User && who.IsService():
 		return errs.ErrForbidden.Saying("A service may call this for a user only.")
 	case who.PAT != "" && spec.Scope == "":

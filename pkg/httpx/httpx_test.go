@@ -61,7 +61,9 @@ var (
 	create = api.Op[note, note]{Name: "createNote", Method: http.MethodPost, Path: "/api/v1/notes", Status: 201, Access: api.Public, Idempotent: true, Errors: []*errs.Error{errDull}}
 	edit   = api.Op[noteEdit, noteAnswer]{Name: "editNote", Method: http.MethodPut, Path: "/api/v1/notes/{id}", Scope: "notes:write"}
 	list   = api.Op[search, api.Page[string]]{Name: "listNotes", Method: http.MethodGet, Path: "/api/v1/notes"}
-	purge  = api.Op[struct{}, struct{}]{Name: "purgeNotes", Method: http.MethodPost, Path: "/internal/v1/notes/purge", Status: 204, Access: api.Internal}
+	purge  = api.Op[struct{}, struct{}]{Name: "purgeNotes", Method: http.MethodPost, Path: "/internal/v1/notes/purge", Status: 204, Access: api.Internal, Callers: []string{"janitor"}}
+	count  = api.Op[struct{}, struct{}]{Name: "countNotes", Method: http.MethodPost, Path: "/internal/v1/notes/count", Status: 204, Access: api.Internal, Callers: []string{api.AnyService}}
+	lose   = api.Op[struct{}, struct{}]{Name: "loseNotes", Method: http.MethodPost, Path: "/internal/v1/notes/lose", Status: 204, Access: api.Internal}
 	burn   = api.Op[struct{}, struct{}]{Name: "burn", Method: http.MethodGet, Path: "/api/v1/burn", Access: api.Public, Status: 204}
 )
 
@@ -117,7 +119,9 @@ func newWorld(t *testing.T) *world {
 	httpx.Handle(w.api, list, func(_ context.Context, _ auth.Principal, in search) (api.Page[string], error) {
 		return api.Page[string]{Items: append([]string{in.Cursor}, in.Tags...)}, nil
 	})
-	httpx.Handle(w.api, purge, func(context.Context, auth.Principal, struct{}) (struct{}, error) { return struct{}{}, nil })
+	for _, op := range []api.Op[struct{}, struct{}]{purge, count, lose} {
+		httpx.Handle(w.api, op, func(context.Context, auth.Principal, struct{}) (struct{}, error) { return struct{}{}, nil })
+	}
 	httpx.Handle(w.api, burn, func(context.Context, auth.Principal, struct{}) (struct{}, error) { panic("secret detail") })
 	httpx.Raw(w.api, api.RawRoute{Prefix: "/raw/"}, func(c *gin.Context) { c.String(200, c.Request.URL.EscapedPath()) })
 	w.Server = httptest.NewServer(engine)
@@ -253,7 +257,7 @@ func TestHandle_AccessMatrix(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	service := w.token(t, func(c *auth.Claims) {
-		c.Audience, c.Subject = jwt.ClaimStrings{auth.AudienceService}, auth.ServiceSubject("x")
+		c.Audience, c.Subject = jwt.ClaimStrings{auth.AudienceService}, auth.ServiceSubject("janitor")
 	})
 	pat := w.token(t, func(c *auth.Claims) { c.PAT, c.Scope = "p", "notes:write" })
 	patOther := w.token(t, func(c *auth.Claims) { c.PAT, c.Scope = "p", "notes:read" })
@@ -274,6 +278,33 @@ func TestHandle_AccessMatrix(t *testing.T) {
 		for i, pair := range [][2]error{{err1, c.list}, {err2, c.edit}, {err3, c.purged}} {
 			if !errors.Is(pair[0], pair[1]) || (pair[0] == nil) != (pair[1] == nil) {
 				t.Errorf("%s, operation %d: got %v, want %v", name, i, pair[0], pair[1])
+			}
+		}
+	}
+}
+
+func TestHandle_InternalOperationsAdmitTheirCallersAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	as := func(service, audience string) *rpc.Client {
+		return w.client(w.token(t, func(c *auth.Claims) {
+			c.Audience, c.Subject = jwt.ClaimStrings{audience}, auth.ServiceSubject(service)
+		}))
+	}
+	for name, c := range map[string]struct {
+		by                 *rpc.Client
+		purge, count, lose error
+	}{
+		"a caller":                  {as("janitor", auth.AudienceService), nil, nil, errs.ErrForbidden},
+		"another service":           {as("x", auth.AudienceService), errs.ErrForbidden, nil, errs.ErrForbidden},
+		"a service called *":        {as("*", auth.AudienceService), errs.ErrForbidden, nil, errs.ErrForbidden},
+		"a user of a caller's name": {as("janitor", auth.AudienceUser), errs.ErrUnauthenticated, errs.ErrUnauthenticated, errs.ErrUnauthenticated},
+		"a user":                    {w.client(w.token(t, nil)), errs.ErrForbidden, errs.ErrForbidden, errs.ErrForbidden},
+		"nobody":                    {w.client(auth.Principal{}), errs.ErrUnauthenticated, errs.ErrUnauthenticated, errs.ErrUnauthenticated},
+	} {
+		for op, want := range map[*api.Op[struct{}, struct{}]]error{&purge: c.purge, &count: c.count, &lose: c.lose} {
+			if _, err := rpc.Call(t.Context(), c.by, *op, struct{}{}); !errors.Is(err, want) || (err == nil) != (want == nil) {
+				t.Errorf("%s by %s: got %v, want %v", op.Name, name, err, want)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,27 @@ func TestCatalog_InternalPathsAreInternal(t *testing.T) {
 
 // A struct embedded under the name of a field inside it hides that field, and the
 // parameter would silently never be bound.
+// An internal operation says who may call it: a service that calls it needs its service,
+// and is a caller of no other one.
+func TestCatalog_InternalOperationsNameTheirCallers(t *testing.T) {
+	t.Parallel()
+	for _, s := range catalog.Services {
+		for _, op := range s.Ops {
+			if (op.Access == api.Internal) != (len(op.Callers) > 0) {
+				t.Errorf("%s: %s has access %d and the callers %v", s.Name, op.Name, op.Access, op.Callers)
+			}
+			for _, name := range op.Callers {
+				if name == api.AnyService && len(op.Callers) == 1 || name == s.Name {
+					continue
+				}
+				if caller, ok := catalog.Find(name); !ok || !slices.Contains(caller.Needs, s.Name) {
+					t.Errorf("%s: %s may be called by %q, which does not need the service", s.Name, op.Name, name)
+				}
+			}
+		}
+	}
+}
+
 func TestCatalog_NoParameterIsHidden(t *testing.T) {
 	t.Parallel()
 	for _, s := range catalog.Services {

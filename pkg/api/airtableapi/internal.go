@@ -22,15 +22,17 @@ type RecordsRead struct {
 	Reader
 }
 
+var showBases = []string{"workspace-service"} // by share links
+
 // For services that show a base to somebody who has no token of the tenant, in the name of
 // the user who shared it.
 var (
 	ReadTables = api.Op[TablesRead, api.Page[Table]]{
-		Name: "readTablesFor", Method: "GET", Path: "/internal/v1/airtable/bases/{baseId}/tables", Access: api.Internal, Timeout: upstreamTimeout,
+		Name: "readTablesFor", Method: "GET", Path: "/internal/v1/airtable/bases/{baseId}/tables", Access: api.Internal, Callers: showBases, Timeout: upstreamTimeout,
 		Summary: "List the tables of a base in a user's name", Errors: refusals,
 	}
 	ReadRecords = api.Op[RecordsRead, RecordsAnswer]{
-		Name: "readRecordsFor", Method: "GET", Path: "/internal/v1/airtable/bases/{baseId}/tables/{tableId}/records", Access: api.Internal, Timeout: upstreamTimeout,
+		Name: "readRecordsFor", Method: "GET", Path: "/internal/v1/airtable/bases/{baseId}/tables/{tableId}/records", Access: api.Internal, Callers: showBases, Timeout: upstreamTimeout,
 		Summary: "List the records of a table in a user's name", Errors: refusals,
 	}
 )

@@ -28,6 +28,8 @@ const (
 	seedBodyLimit = 8 << 20
 )
 
+var keepSnapshots = []string{"workspace-service"}
+
 // The operations on snapshots of bases of the built-in store, for other services. The
 // work is done by a job: what is answered first is running, and is asked for again
 // until it is ready or done, or failed. The caller chooses the ids, and the same
@@ -35,29 +37,29 @@ const (
 var (
 	TakeSnapshot = api.Op[SnapshotTake, BaseSnapshot]{
 		Name: "takeBaseSnapshot", Method: http.MethodPost, Path: snapshots, Status: http.StatusAccepted,
-		Access: api.Internal, Timeout: upstreamTimeout, BodyLimit: seedBodyLimit, Summary: "Take a snapshot of a base",
+		Access: api.Internal, Callers: keepSnapshots, Timeout: upstreamTimeout, BodyLimit: seedBodyLimit, Summary: "Take a snapshot of a base",
 		Description: "Of one consistent moment, which is the beginning of the work. With content, the snapshot is that and of no base.",
 		Errors:      []*errs.Error{ErrBaseNotFound, ErrNotLocal, ErrSnapshotUnusable, ErrIDTaken},
 	}
 	FetchSnapshot = api.Op[SnapshotRef, BaseSnapshot]{
 		Name: "getBaseSnapshot", Method: http.MethodGet, Path: snapshots + "/{id}",
-		Access: api.Internal, Summary: "Show a snapshot", Errors: []*errs.Error{ErrSnapshotNotFound},
+		Access: api.Internal, Callers: keepSnapshots, Summary: "Show a snapshot", Errors: []*errs.Error{ErrSnapshotNotFound},
 	}
 	DeleteSnapshot = api.Op[SnapshotRef, struct{}]{
 		Name: "deleteBaseSnapshot", Method: http.MethodDelete, Path: snapshots + "/{id}", Status: http.StatusNoContent,
-		Access: api.Internal, Summary: "Delete a snapshot",
+		Access: api.Internal, Callers: keepSnapshots, Summary: "Delete a snapshot",
 		Description: "One that is being taken is abandoned. Files that nothing else refers to go within days.",
 		Errors:      []*errs.Error{ErrSnapshotNotFound, ErrSnapshotInUse},
 	}
 	RestoreSnapshot = api.Op[RestoreStart, BaseRestore]{
 		Name: "restoreBaseSnapshot", Method: http.MethodPost, Path: restores, Status: http.StatusAccepted,
-		Access: api.Internal, Timeout: upstreamTimeout, Summary: "Restore a snapshot, or copy a base",
+		Access: api.Internal, Callers: keepSnapshots, Timeout: upstreamTimeout, Summary: "Restore a snapshot, or copy a base",
 		Description: "All of it is there at once, or nothing. A new base, and a table restored as a new one, has ids of its own throughout.",
 		Errors:      []*errs.Error{ErrSnapshotNotFound, ErrSnapshotNotReady, ErrNotInSnapshot, ErrBaseNotFound, ErrNotLocal, ErrIDTaken},
 	}
 	FetchRestore = api.Op[SnapshotRef, BaseRestore]{
 		Name: "getBaseRestore", Method: http.MethodGet, Path: restores + "/{id}",
-		Access: api.Internal, Summary: "Show how far a restore is", Errors: []*errs.Error{ErrRestoreNotFound},
+		Access: api.Internal, Callers: keepSnapshots, Summary: "Show how far a restore is", Errors: []*errs.Error{ErrRestoreNotFound},
 	}
 )
 

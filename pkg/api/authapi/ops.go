@@ -161,7 +161,7 @@ var (
 var (
 	ExchangePAT = api.Op[PATExchange, PATAnswer]{
 		Name: "exchangePat", Method: http.MethodPost, Path: "/internal/v1/tokens/pat",
-		Access: api.Internal, Summary: "Exchange a personal access token for a short-lived JWT",
+		Access: api.Internal, Callers: []string{"api-gateway"}, Summary: "Exchange a personal access token for a short-lived JWT",
 		Errors: []*errs.Error{ErrBadToken},
 	}
 	ServiceToken = api.Op[ServiceTokenRequest, ServiceTokenAnswer]{
@@ -171,12 +171,13 @@ var (
 	}
 	ExchangeToken = api.Op[TokenExchange, TokenExchangeAnswer]{
 		Name: "exchangeToken", Method: http.MethodPost, Path: "/internal/v1/tokens/exchange",
-		Access: api.Internal, Summary: "Act for a user (RFC 8693)",
-		Errors: []*errs.Error{ErrBadToken},
+		Access: api.Internal, Callers: []string{api.AnyService}, Summary: "Act for a user (RFC 8693)",
+		Description: "The answer opens what the user's token opens, which the service has already, and says that the service acts.",
+		Errors:      []*errs.Error{ErrBadToken},
 	}
 	RevokeUserSessions = api.Op[UserRef, struct{}]{
 		Name: "revokeUserSessions", Method: http.MethodPost, Path: "/internal/v1/users/{id}/sessions/revoke", Status: http.StatusNoContent,
-		Access: api.Internal, Summary: "End every session of a user",
+		Access: api.Internal, Callers: []string{"user-service"}, Summary: "End every session of a user",
 		Errors: []*errs.Error{errs.ErrNotFound},
 	}
 )

@@ -17,7 +17,7 @@ import (
 // to everybody.
 var ProvisionAccount = api.Op[AccountRequest, ProvisionedAccount]{
 	Name: "provisionAccount", Method: http.MethodPost, Path: "/internal/v1/users",
-	Access: api.Internal, Summary: "Find or open the account of an address that a directory names",
+	Access: api.Internal, Callers: []string{"tenant-service"}, Summary: "Find or open the account of an address that a directory names",
 	Errors: []*errs.Error{ErrBadEmail, ErrEmailTaken, ErrLinkRefused},
 }
 

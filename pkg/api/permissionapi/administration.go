@@ -36,7 +36,7 @@ func IsAdministration(action string) bool { return slices.Contains(Administratio
 // has; in both cases without an end and from everywhere. Owners and admins may all.
 var HandOn = api.Op[HandOnRequest, HandOnAnswer]{
 	Name: "checkHandOn", Method: http.MethodPost, Path: "/internal/v1/permissions/hand-on",
-	Access: api.Internal, Summary: "May somebody hand on roles and what groups have?", Timeout: 5 * time.Second,
+	Access: api.Internal, Callers: enforcers, Summary: "May somebody hand on roles and what groups have?", Timeout: 5 * time.Second,
 }
 
 // HandOnRequest names the caller as Question does.

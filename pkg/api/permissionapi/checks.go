@@ -103,19 +103,23 @@ type WriteAnswer struct {
 	Token string `json:"token"`
 }
 
+// enforcers may ask: every service, before it shows or changes anything. The answer is yes
+// or no.
+var enforcers = []string{api.AnyService}
+
 // For other services.
 var (
 	Check = api.Op[CheckRequest, CheckAnswer]{
 		Name: "checkPermissions", Method: http.MethodPost, Path: "/internal/v1/permissions/check",
-		Access: api.Internal, Summary: "May these subjects do this?", Timeout: 5 * time.Second,
+		Access: api.Internal, Callers: enforcers, Summary: "May these subjects do this?", Timeout: 5 * time.Second,
 	}
 	Write = api.Op[WriteRequest, WriteAnswer]{
 		Name: "writePermissions", Method: http.MethodPost, Path: "/internal/v1/permissions/write",
-		Access: api.Internal, Summary: "Grant, revoke and place", Timeout: 10 * time.Second,
+		Access: api.Internal, Callers: []string{"workspace-service"}, Summary: "Grant, revoke and place", Timeout: 10 * time.Second,
 	}
 	FetchPolicy = api.Op[PolicyQuery, Policy]{
 		Name: "fetchPolicy", Method: http.MethodGet, Path: "/internal/v1/permissions/policy",
-		Access: api.Internal, Summary: "What a subject may see of a base", Timeout: 5 * time.Second,
+		Access: api.Internal, Callers: []string{"airtable-gateway", "workspace-service"}, Summary: "What a subject may see of a base", Timeout: 5 * time.Second,
 	}
 )
 

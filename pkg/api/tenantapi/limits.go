@@ -80,44 +80,47 @@ var (
 
 // Plans, subscriptions and limits, as services set and count them.
 var (
+	operators = []string{"tenant-service"} // until there is a service that bills
+	counters  = []string{api.AnyService}   // each counts what it has
+
 	SetPlan = api.Op[PlanUpdate, Plan]{
-		Name: "setPlan", Method: http.MethodPut, Path: "/internal/v1/plans/{plan}", Access: api.Internal,
+		Name: "setPlan", Method: http.MethodPut, Path: "/internal/v1/plans/{plan}", Access: api.Internal, Callers: operators,
 		Summary: "Make or replace a plan", Description: "It holds at once. Every tenant that has it is told of in a PlanChanged.",
 		Errors: []*errs.Error{ErrBadPlan},
 	}
 	SetSubscription = api.Op[SubscriptionUpdate, Subscription]{
-		Name: "setSubscription", Method: http.MethodPut, Path: internalTenant + "/subscription", Access: api.Internal,
+		Name: "setSubscription", Method: http.MethodPut, Path: internalTenant + "/subscription", Access: api.Internal, Callers: operators,
 		Summary: "Say which plan a tenant has", Errors: []*errs.Error{ErrTenantNotFound, ErrPlanNotFound, ErrBadPlan},
 	}
 	SetLimitOverrides = api.Op[OverridesUpdate, TenantPlan]{
-		Name: "setLimitOverrides", Method: http.MethodPut, Path: internalTenant + "/limits", Access: api.Internal,
+		Name: "setLimitOverrides", Method: http.MethodPut, Path: internalTenant + "/limits", Access: api.Internal, Callers: operators,
 		Summary: "Give a tenant limits beside its plan's", Description: "They replace those from before, all of them.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrBadPlan},
 	}
 	ReadLimits = api.Op[TenantRef, TenantPlan]{
-		Name: "readLimits", Method: http.MethodGet, Path: internalTenant + "/limits", Access: api.Internal,
+		Name: "readLimits", Method: http.MethodGet, Path: internalTenant + "/limits", Access: api.Internal, Callers: counters,
 		Summary: "What a tenant's plan allows", Timeout: 5 * time.Second, Errors: []*errs.Error{ErrTenantNotFound},
 	}
 	Reserve = api.Op[ReserveRequest, Reservation]{
-		Name: "reserve", Method: http.MethodPost, Path: internalTenant + "/reservations", Access: api.Internal,
+		Name: "reserve", Method: http.MethodPost, Path: internalTenant + "/reservations", Access: api.Internal, Callers: counters,
 		Summary: "Set some of a limit aside", Timeout: 5 * time.Second,
 		Description: "What is not committed before expires_at is given back. With the key of an open reservation the time begins anew; " +
 			"with that of a committed one nothing happens. What is used already is committed first, in the same transaction (settle).",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrBadLimit, ErrLimitReached, ErrQuotaExceeded, ErrKeyReused},
 	}
 	CommitReservation = api.Op[CommitRequest, Reservation]{
-		Name: "commitReservation", Method: http.MethodPost, Path: reservation + "/commit", Access: api.Internal,
+		Name: "commitReservation", Method: http.MethodPost, Path: reservation + "/commit", Access: api.Internal, Callers: counters,
 		Summary: "Count what was set aside as used", Timeout: 5 * time.Second,
 		Description: "The rest is given back. Again changes nothing. One that ran out is committed if there is still room for it.",
 		Errors:      []*errs.Error{ErrTenantNotFound, ErrReservationGone, ErrLimitReached, ErrBadLimit},
 	}
 	ReleaseReservation = api.Op[ReservationRef, Reservation]{
-		Name: "releaseReservation", Method: http.MethodPost, Path: reservation + "/release", Access: api.Internal,
+		Name: "releaseReservation", Method: http.MethodPost, Path: reservation + "/release", Access: api.Internal, Callers: counters,
 		Summary: "Give back what was set aside", Timeout: 5 * time.Second, Description: "Again, or of what is unknown, changes nothing. What was committed stays so.",
 		Errors: []*errs.Error{ErrTenantNotFound},
 	}
 	SetUse = api.Op[UseUpdate, LimitUse]{
-		Name: "setUse", Method: http.MethodPut, Path: internalTenant + "/uses/{limit}", Access: api.Internal,
+		Name: "setUse", Method: http.MethodPut, Path: internalTenant + "/uses/{limit}", Access: api.Internal, Callers: counters,
 		Summary: "Say how much of a limit is used", Timeout: 5 * time.Second,
 		Description: "By the service that has what is counted, when some of it is gone, and to mend the counter. What is reserved stays so. " +
 			"It may be more than the limit. api_calls and members cannot be set.",

@@ -69,7 +69,7 @@ var (
 // LookUpUsers is for other services.
 var LookUpUsers = api.Op[UserIDs, UserCards]{
 	Name: "lookUpUsers", Method: http.MethodPost, Path: "/internal/v1/users/lookup",
-	Access: api.Internal, Summary: "Say who users are",
+	Access: api.Internal, Callers: []string{"airtable-gateway"}, Summary: "Say who users are",
 	Description: "For a service that was told of a change and keeps names. Users whom the service has not heard of are left out; the erased are told of.",
 }
 
