@@ -56,8 +56,8 @@ func TestAccess_Matrix(t *testing.T) {
 		"fetchPolicy":          {by(t, permissionapi.FetchPolicy, permissionapi.PolicyQuery{TenantID: tenant.String(), Subject: other, BaseID: "app1"}), forbidden, forbidden, true},
 		"checkHandOn":          {by(t, permissionapi.HandOn, permissionapi.HandOnRequest{TenantID: tenant.String(), Subject: other}), forbidden, forbidden, true},
 		"revokeGrant":          {by(t, permissionapi.RevokeGrant, permissionapi.GrantRef{ID: grant.ID}), errs.ErrNotFound, errs.ErrNotFound, false},
-		"deleteRole":           {by(t, permissionapi.DeleteRole, permissionapi.RoleRef{ID: role.ID}), forbidden, errs.ErrNotFound, false},
-		"deletePolicy":         {by(t, permissionapi.DeletePolicy, permissionapi.RuleRef{ID: policy.ID}), forbidden, errs.ErrNotFound, false},
+		"deleteRole":           {by(t, permissionapi.DeleteRole, permissionapi.RoleDeletion{RoleRef: permissionapi.RoleRef{ID: role.ID}}), forbidden, errs.ErrNotFound, false},
+		"deletePolicy":         {by(t, permissionapi.DeletePolicy, permissionapi.RuleDeletion{RuleRef: permissionapi.RuleRef{ID: policy.ID}}), forbidden, errs.ErrNotFound, false},
 	}
 	for _, op := range permissionapi.Service.Ops {
 		c, ok := tests[op.Name]

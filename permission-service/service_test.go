@@ -1,7 +1,6 @@
 package permissionservice_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -26,7 +25,6 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
-	"github.com/pyairtable/pyairtable/pkg/redis"
 	"github.com/pyairtable/pyairtable/pkg/redistest"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 )
@@ -255,13 +253,13 @@ func TestRoles_ChangeForAllWhoHaveThem(t *testing.T) {
 	if !f.may(tenant, bob.subject, "edit", app) {
 		t.Error("a holder does not have the new action")
 	}
-	refused(t, ada.Client, permissionapi.DeleteRole, permissionapi.RoleRef{ID: role.ID}, permissionapi.ErrRoleInUse)
+	refused(t, ada.Client, permissionapi.DeleteRole, permissionapi.RoleDeletion{RoleRef: permissionapi.RoleRef{ID: role.ID}}, permissionapi.ErrRoleInUse)
 	list := call(t, bob.Client, permissionapi.ListRoles, api.PageQuery{})
 	if len(list.Items) != 1 || list.Items[0].Name != "Reviewer" {
 		t.Errorf("listed %+v", list)
 	}
 	free := call(t, ada.Client, permissionapi.CreateRole, permissionapi.NewRole{Name: "Other", Actions: []string{"read"}}).Body
-	call(t, ada.Client, permissionapi.DeleteRole, permissionapi.RoleRef{ID: free.ID})
+	call(t, ada.Client, permissionapi.DeleteRole, permissionapi.RoleDeletion{RoleRef: permissionapi.RoleRef{ID: free.ID}})
 	refused(t, ada.Client, permissionapi.GetRole, permissionapi.RoleRef{ID: free.ID}, errs.ErrNotFound)
 }
 
@@ -303,7 +301,7 @@ func TestPolicies_AddUpForTheOnesTheyName(t *testing.T) {
 	if len(guest.Tables) != 1 || !slices.Equal(guest.Tables[0].Hidden, []string{"fldG"}) {
 		t.Errorf("a guest nobody has told of: %+v", guest)
 	}
-	call(t, ada.Client, permissionapi.DeletePolicy, permissionapi.RuleRef{ID: unheard.ID})
+	call(t, ada.Client, permissionapi.DeletePolicy, permissionapi.RuleDeletion{RuleRef: permissionapi.RuleRef{ID: unheard.ID}})
 	// Tables with grants of their own are named, of this base alone.
 	for _, object := range []string{"table:" + tenant.String() + "/app1/tbl7", "table:" + tenant.String() + "/app11/tbl8", "base:" + tenant.String() + "/app1"} {
 		call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: object, Role: "viewer"})
@@ -316,10 +314,43 @@ func TestPolicies_AddUpForTheOnesTheyName(t *testing.T) {
 	if now := fetch(bob.subject); now.Version == got.Version || !slices.Equal(now.Tables[0].Hidden, []string{"fldB", "fldZ"}) {
 		t.Errorf("changed: %+v", now)
 	}
-	call(t, ada.Client, permissionapi.DeletePolicy, permissionapi.RuleRef{ID: made.ID})
+	call(t, ada.Client, permissionapi.DeletePolicy, permissionapi.RuleDeletion{RuleRef: permissionapi.RuleRef{ID: made.ID}})
 	refused(t, ada.Client, permissionapi.GetPolicy, permissionapi.RuleRef{ID: made.ID}, errs.ErrNotFound)
 	if list := call(t, ada.Client, permissionapi.ListPolicies, permissionapi.RuleQuery{BaseID: "app1"}); len(list.Items) != 1 {
 		t.Errorf("left %+v", list)
+	}
+}
+
+// A policy for a role holds where the role is had: also if that is a single table.
+func TestPolicies_HoldForRolesOnSingleTables(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, bob := f.person(tenant, "owner"), f.person(tenant, "guest")
+	for _, table := range []string{"tbl1", "tbl2"} {
+		call(t, ada.Client, permissionapi.CreatePolicy, permissionapi.Rule{Name: table, Subjects: []string{"role:viewer"}, BaseID: "app1", TableID: table, Hidden: []string{"fldA"}})
+	}
+	hidden := func() (tables []string) {
+		t.Helper()
+		for _, p := range call(t, f.peer, permissionapi.FetchPolicy, permissionapi.PolicyQuery{TenantID: tenant.String(), Subject: bob.subject, BaseID: "app1"}).Tables {
+			tables = append(tables, p.TableID)
+		}
+		return tables
+	}
+	grant := permissionapi.Grant{Subject: bob.subject, Object: string(permit.Table(tenant, "app1", "tbl1")), Role: "viewer"}
+	dry := call(t, ada.Client, permissionapi.DryRun, permissionapi.DryRunRequest{
+		Grants: []permissionapi.Grant{grant}, Questions: []permissionapi.Question{{Subject: bob.subject, Action: "read", Object: grant.Object}},
+	})
+	if r := dry.Results[0]; r.Before || !r.After || len(r.PolicyBefore) != 0 || len(r.PolicyAfter) != 1 || r.PolicyAfter[0].TableID != "tbl1" {
+		t.Errorf("a dry run of the grant: %+v", dry)
+	}
+	call(t, ada.Client, permissionapi.CreateGrant, grant)
+	if got := hidden(); !slices.Equal(got, []string{"tbl1"}) {
+		t.Errorf("a viewer of one table: masks in %v", got)
+	}
+	call(t, ada.Client, permissionapi.CreateGrant, permissionapi.Grant{Subject: bob.subject, Object: base(tenant, "app1"), Role: "viewer"})
+	if got := hidden(); !slices.Equal(got, []string{"tbl1", "tbl2"}) {
+		t.Errorf("a viewer of the base: masks in %v", got)
 	}
 }
 
@@ -465,19 +496,7 @@ func TestPermit_HearsOfChangesOverRedis(t *testing.T) {
 	f := start(t)
 	tenant := id.New[id.Tenant]()
 	ada, bob := f.person(tenant, "owner"), f.person(tenant, "guest")
-	rdb, err := redis.Open(t.Context(), f.redis)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	client, done := permit.New(f.peer), make(chan error, 1)
-	go func() { done <- client.Run(ctx, rdb) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-done, rdb.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	client := f.remembering()
 	app := permit.Base(tenant, "app1")
 	if err := client.Check(t.Context(), bob.who, "edit", app); !errors.Is(err, errs.ErrNotFound) {
 		t.Error(err)

@@ -37,7 +37,7 @@ func grantOf(g models.Grant) permissionapi.GrantRecord {
 }
 
 func roleOf(r models.Role) permissionapi.Role {
-	return permissionapi.Role{ID: r.ID.String(), Name: r.Name, Description: r.Description, Actions: r.Actions, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
+	return permissionapi.Role{ID: r.ID.String(), Name: r.Name, Description: r.Description, Actions: r.Actions, Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
 }
 
 func fromRule(r permissionapi.Rule) models.Policy {
@@ -48,7 +48,7 @@ func fromRule(r permissionapi.Rule) models.Policy {
 
 func ruleOf(p models.Policy) permissionapi.RuleRecord {
 	return permissionapi.RuleRecord{
-		ID: p.ID.String(), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		ID: p.ID.String(), Version: p.Version, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 		Rule: permissionapi.Rule{
 			Name: p.Name, Subjects: p.Subjects, BaseID: p.BaseID, TableID: p.TableID, Hidden: p.Hidden, ReadOnly: p.ReadOnly, Rows: p.Rows,
 		},

@@ -59,6 +59,7 @@ func Register(a *httpx.API, d Deps) {
 
 // Listen keeps what tenants, workspaces and bases say of themselves.
 func Listen(c *events.Consumer, r *repository.Repository) {
+	events.On(c, tenantapi.TenantUpdated, r.TenantUpdated)
 	events.On(c, tenantapi.TenantDeleted, r.TenantDeleted)
 	events.On(c, tenantapi.MemberAdded, r.MemberAdded)
 	events.On(c, tenantapi.MemberUpdated, r.MemberUpdated)

@@ -9,6 +9,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/page"
 )
 
@@ -30,7 +31,7 @@ func (h policies) create(ctx context.Context, who auth.Principal, in permissiona
 	if err != nil {
 		return permissionapi.CreatedRule{}, err
 	}
-	return permissionapi.CreatedRule{Location: permissionapi.CreatePolicy.Path + "/" + p.ID.String(), Body: ruleOf(p)}, nil
+	return permissionapi.CreatedRule{Location: permissionapi.CreatePolicy.Path + "/" + p.ID.String(), ETag: etag.Of(p.Version), Body: ruleOf(p)}, nil
 }
 
 func parsePolicy(s string) (models.PolicyID, error) {
@@ -49,13 +50,16 @@ func (h policies) admitted(ctx context.Context, who auth.Principal, ref string) 
 	return parsePolicy(ref)
 }
 
-func (h policies) policy(ctx context.Context, who auth.Principal, in permissionapi.RuleRef) (permissionapi.RuleRecord, error) {
+func (h policies) policy(ctx context.Context, who auth.Principal, in permissionapi.RuleRef) (permissionapi.RuleAnswer, error) {
 	ref, err := h.admitted(ctx, who, in.ID)
 	if err != nil {
-		return permissionapi.RuleRecord{}, err
+		return permissionapi.RuleAnswer{}, err
 	}
-	p, err := h.repo.Policy(ctx, who.TenantID, ref)
-	return ruleOf(p), err
+	return ruleAnswer(h.repo.Policy(ctx, who.TenantID, ref))
+}
+
+func ruleAnswer(p models.Policy, err error) (permissionapi.RuleAnswer, error) {
+	return permissionapi.RuleAnswer{ETag: etag.Of(p.Version), Body: ruleOf(p)}, err
 }
 
 func (h policies) list(ctx context.Context, who auth.Principal, in permissionapi.RuleQuery) (permissionapi.RulePage, error) {
@@ -84,25 +88,24 @@ func (h policies) list(ctx context.Context, who auth.Principal, in permissionapi
 	return out, nil
 }
 
-func (h policies) update(ctx context.Context, who auth.Principal, in permissionapi.RuleUpdate) (permissionapi.RuleRecord, error) {
+func (h policies) update(ctx context.Context, who auth.Principal, in permissionapi.RuleUpdate) (permissionapi.RuleAnswer, error) {
 	ref, err := h.admitted(ctx, who, in.ID)
 	if err != nil {
-		return permissionapi.RuleRecord{}, err
+		return permissionapi.RuleAnswer{}, err
 	}
 	p, err := services.ValidPolicy(fromRule(in.Body))
 	if err != nil {
-		return permissionapi.RuleRecord{}, err
+		return permissionapi.RuleAnswer{}, err
 	}
 	p.ID = ref
-	p, err = h.repo.UpdatePolicy(ctx, who.TenantID, p, who.UserID.String())
-	return ruleOf(p), err
+	return ruleAnswer(h.repo.UpdatePolicy(ctx, who.TenantID, p, etag.Read(in.IfMatch), who.UserID.String()))
 }
 
-func (h policies) delete(ctx context.Context, who auth.Principal, in permissionapi.RuleRef) (permissionapi.Changed, error) {
+func (h policies) delete(ctx context.Context, who auth.Principal, in permissionapi.RuleDeletion) (permissionapi.Changed, error) {
 	ref, err := h.admitted(ctx, who, in.ID)
 	if err != nil {
 		return permissionapi.Changed{}, err
 	}
-	version, err := h.repo.DeletePolicy(ctx, who.TenantID, ref, who.UserID.String())
+	version, err := h.repo.DeletePolicy(ctx, who.TenantID, ref, etag.Read(in.IfMatch), who.UserID.String())
 	return permissionapi.Changed{Token: repository.Token(version)}, err
 }

@@ -97,20 +97,15 @@ func (h questions) objects(ctx context.Context, who auth.Principal, in permissio
 		}
 	}
 	r := services.Request{Tenant: who.TenantID, Questions: []services.Question{q}, IP: services.Address(origin.From(ctx).IP)}
-	list, err := h.decisions.Objects(ctx, r, in.Kind)
+	list, err := h.decisions.Objects(ctx, r, in.Kind, after, in.Limit+1)
 	if err != nil {
 		return out, err
 	}
-	for _, o := range list {
-		if o <= after {
-			continue
-		}
-		if len(out.Items) == in.Limit {
-			out.NextCursor = page.Encode(filters, out.Items[in.Limit-1])
-			break
-		}
-		out.Items = append(out.Items, o)
+	if len(list) > in.Limit {
+		list = list[:in.Limit]
+		out.NextCursor = page.Encode(filters, list[in.Limit-1])
 	}
+	out.Items = append(out.Items, list...)
 	return out, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/page"
 )
 
@@ -28,7 +29,7 @@ func (h roles) create(ctx context.Context, who auth.Principal, in permissionapi.
 	if err := h.repo.CreateRole(ctx, who.TenantID, r, who.UserID.String()); err != nil {
 		return permissionapi.CreatedRole{}, err
 	}
-	return permissionapi.CreatedRole{Location: permissionapi.CreateRole.Path + "/" + r.ID.String(), Body: roleOf(r)}, nil
+	return permissionapi.CreatedRole{Location: permissionapi.CreateRole.Path + "/" + r.ID.String(), ETag: etag.Of(r.Version), Body: roleOf(r)}, nil
 }
 
 func parseRole(s string) (models.RoleID, error) {
@@ -39,13 +40,16 @@ func parseRole(s string) (models.RoleID, error) {
 	return ref, nil
 }
 
-func (h roles) role(ctx context.Context, who auth.Principal, in permissionapi.RoleRef) (permissionapi.Role, error) {
+func (h roles) role(ctx context.Context, who auth.Principal, in permissionapi.RoleRef) (permissionapi.RoleAnswer, error) {
 	ref, err := parseRole(in.ID)
 	if err != nil {
-		return permissionapi.Role{}, err
+		return permissionapi.RoleAnswer{}, err
 	}
-	r, err := h.repo.Role(ctx, who.TenantID, ref)
-	return roleOf(r), err
+	return roleAnswer(h.repo.Role(ctx, who.TenantID, ref))
+}
+
+func roleAnswer(r models.Role, err error) (permissionapi.RoleAnswer, error) {
+	return permissionapi.RoleAnswer{ETag: etag.Of(r.Version), Body: roleOf(r)}, err
 }
 
 func (h roles) list(ctx context.Context, who auth.Principal, in api.PageQuery) (permissionapi.RolePage, error) {
@@ -71,15 +75,15 @@ func (h roles) list(ctx context.Context, who auth.Principal, in api.PageQuery) (
 	return out, nil
 }
 
-func (h roles) update(ctx context.Context, who auth.Principal, in permissionapi.RolePatch) (permissionapi.Role, error) {
+func (h roles) update(ctx context.Context, who auth.Principal, in permissionapi.RolePatch) (permissionapi.RoleAnswer, error) {
 	if err := h.decisions.MayAdminister(ctx, who); err != nil {
-		return permissionapi.Role{}, err
+		return permissionapi.RoleAnswer{}, err
 	}
 	ref, err := parseRole(in.ID)
 	if err != nil {
-		return permissionapi.Role{}, err
+		return permissionapi.RoleAnswer{}, err
 	}
-	r, err := h.decisions.UpdateRole(ctx, who, ref, func(r *models.Role) {
+	return roleAnswer(h.decisions.UpdateRole(ctx, who, ref, etag.Read(in.IfMatch), func(r *models.Role) {
 		if in.Body.Name != nil {
 			r.Name = *in.Body.Name
 		}
@@ -89,11 +93,10 @@ func (h roles) update(ctx context.Context, who auth.Principal, in permissionapi.
 		if len(in.Body.Actions) > 0 {
 			r.Actions = models.Ordered(in.Body.Actions)
 		}
-	})
-	return roleOf(r), err
+	}))
 }
 
-func (h roles) delete(ctx context.Context, who auth.Principal, in permissionapi.RoleRef) (permissionapi.Changed, error) {
+func (h roles) delete(ctx context.Context, who auth.Principal, in permissionapi.RoleDeletion) (permissionapi.Changed, error) {
 	if err := h.decisions.MayAdminister(ctx, who); err != nil {
 		return permissionapi.Changed{}, err
 	}
@@ -101,6 +104,6 @@ func (h roles) delete(ctx context.Context, who auth.Principal, in permissionapi.
 	if err != nil {
 		return permissionapi.Changed{}, err
 	}
-	version, err := h.repo.DeleteRole(ctx, who.TenantID, ref, who.UserID.String())
+	version, err := h.repo.DeleteRole(ctx, who.TenantID, ref, etag.Read(in.IfMatch), who.UserID.String())
 	return permissionapi.Changed{Token: repository.Token(version)}, err
 }

@@ -85,12 +85,13 @@ type Facts struct {
 	Subject    string
 	Chain      []string // the object and what it lies in
 	TenantRole string   // in the tenant, "" if none is known
+	Standing   Standing // whether he is shut out
 	Grants     []Grant  // of the subject and his groups on the chain, with their actions
 }
 
 // Step is one thing that was looked at.
 type Step struct {
-	Kind    string // tenant_role, grant or denial
+	Kind    string // one of the kinds below
 	Object  string
 	Subject string
 	Role    string
@@ -105,13 +106,22 @@ const (
 	StepTenantRole = "tenant_role"
 	StepGrant      = "grant"
 	StepDenial     = "denial"
+	// These shut somebody out, whatever he has.
+	StepMemberSuspended = "member_suspended"
+	StepTenantSuspended = "tenant_suspended"
+	StepTenantDeleting  = "tenant_deleting"
 )
 
-// Decide tells whether the subject may do the action, and by what: every denial that
-// holds, or else everything that allows it. It is the engine's model in a few lines.
-// Administration is of the tenant alone, and denied to none of its owners and admins.
+// Decide tells whether the subject may do the action, and by what: that he is shut out,
+// or else every denial that holds, or else everything that allows it. It is the engine's
+// model in a few lines. Administration is of the tenant alone, and denied to none of its
+// owners and admins.
 func Decide(f Facts, action string, m Moment) (bool, []Step) {
 	steps, allowed, denied := []Step{}, false, false
+	shut := f.Standing.Shut()
+	if shut != "" {
+		steps = append(steps, Step{Kind: shut, Object: TenantObject(f.Tenant), Subject: f.Subject, Role: f.Standing.Role, Holds: true, Decides: true})
+	}
 	administration := IsAdministration(action)
 	if administration && f.Chain[0] != TenantObject(f.Tenant) {
 		return false, steps
@@ -133,9 +143,13 @@ func Decide(f Facts, action string, m Moment) (bool, []Step) {
 		steps = append(steps, s)
 	}
 	for i := range steps {
+		if shut != "" {
+			steps[i].Decides = i == 0
+			continue
+		}
 		steps[i].Decides = steps[i].Holds && (steps[i].Kind == StepDenial) == denied
 	}
-	return allowed && !denied, steps
+	return allowed && !denied && shut == "", steps
 }
 
 // tenantStep is what the role in the tenant gives. Owners and admins own everything in

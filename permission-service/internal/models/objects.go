@@ -50,6 +50,9 @@ func TablesPrefix(t id.TenantID, base string) string {
 	return Table + ":" + t.String() + "/" + base + "/"
 }
 
+// TableObject is a table as an object.
+func TableObject(t id.TenantID, base, table string) string { return TablesPrefix(t, base) + table }
+
 // UserSubject is a user as a subject.
 func UserSubject(user string) string { return User + ":" + user }
 

@@ -66,11 +66,12 @@ type Role struct {
 	Actions     []string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+	Version     int64
 }
 
 // NewRole returns a role that is made now.
 func NewRole(name, description string, actions []string, now time.Time) Role {
-	return Role{id.New[roleKind](), name, description, Ordered(actions), now, now}
+	return Role{id.New[roleKind](), name, description, Ordered(actions), now, now, 1}
 }
 
 // Ordered are the actions by strength, each once, and after them those that have none.
@@ -101,6 +102,7 @@ type Policy struct {
 	Rows      string
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	Version   int64
 }
 
 // NewPolicyID returns a new policy's id.
@@ -120,13 +122,15 @@ type TablePolicy struct {
 	Rows     []string
 }
 
-// Combine adds up the policies that name one of the subjects: a field is masked if one
-// masks it, and all row rules hold. Tables are in the order of their ids.
-func Combine(policies []Policy, subjects []string) []TablePolicy {
+// Combine adds up the policies that name one of the subjects that somebody goes by in
+// their tables: a field is masked if one masks it, and all row rules hold. Tables are in
+// the order of their ids.
+func Combine(policies []Policy, subjects func(table string) []string) []TablePolicy {
 	tables := map[string]*TablePolicy{}
 	var order []string
 	for _, p := range policies {
-		if !slices.ContainsFunc(p.Subjects, func(s string) bool { return s == Everybody || slices.Contains(subjects, s) }) {
+		names := subjects(p.TableID)
+		if !slices.ContainsFunc(p.Subjects, func(s string) bool { return s == Everybody || slices.Contains(names, s) }) {
 			continue
 		}
 		t := tables[p.TableID]

@@ -53,10 +53,10 @@ func (r *Repository) putMember(ctx context.Context, tx pgx.Tx, e events.Event, d
 			custom = []string{}
 		}
 		tag, err := c.Exec(ctx, `
-			INSERT INTO members (tenant_id, member_id, user_id, role, custom_roles, version, removed) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			INSERT INTO members (tenant_id, member_id, user_id, role, custom_roles, suspended, version, removed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (tenant_id, member_id) DO UPDATE SET user_id = excluded.user_id, role = excluded.role,
-				custom_roles = excluded.custom_roles, version = excluded.version, removed = excluded.removed
-			WHERE members.version < excluded.version`, c.tenant, d.MemberID, d.UserID, d.Role, custom, e.Version, gone)
+				custom_roles = excluded.custom_roles, suspended = excluded.suspended, version = excluded.version, removed = excluded.removed
+			WHERE members.version < excluded.version`, c.tenant, d.MemberID, d.UserID, d.Role, custom, d.Suspended, e.Version, gone)
 		if err != nil {
 			return fmt.Errorf("store member: %w", err)
 		}
@@ -65,8 +65,11 @@ func (r *Repository) putMember(ctx context.Context, tx pgx.Tx, e events.Event, d
 		}
 		subject, top := models.UserSubject(d.UserID), models.TenantObject(c.tenant)
 		now := d.Role
-		if gone {
+		switch {
+		case gone:
 			now = ""
+		case d.Suspended:
+			now += ", suspended"
 		}
 		c.touch(top, subject)
 		c.say(permissionapi.Change{What: "role_changed", Object: top, Subject: subject, New: now, ActorID: d.ActorID})
@@ -162,23 +165,6 @@ func (r *Repository) GroupDeleted(ctx context.Context, tx pgx.Tx, e events.Event
 		}
 		c.say(permissionapi.Change{What: "role_changed", Subject: group, ActorID: d.ActorID})
 		return c.revokeAll(ctx, "revoked", d.ActorID, `g.subject = $2`, group)
-	})
-}
-
-// TenantDeleted erases what the tenant has. Its row stays, so that nothing that comes
-// late brings it back; its tuples go with the next Settle.
-func (r *Repository) TenantDeleted(ctx context.Context, tx pgx.Tx, e events.Event, _ tenantapi.TenantChanged) error {
-	return r.apply(ctx, tx, e, func(c *change) error {
-		batch := &pgx.Batch{}
-		for _, table := range []string{"stale", "roles", "grants", "members", "groups", "group_members", "places", "policies", "changes"} {
-			batch.Queue(`DELETE FROM `+pgx.Identifier{table}.Sanitize()+` WHERE tenant_id = $1`, c.tenant)
-		}
-		batch.Queue(`UPDATE tenants SET deleted_at = $2 WHERE tenant_id = $1`, c.tenant, c.now)
-		if err := c.SendBatch(ctx, batch).Close(); err != nil {
-			return fmt.Errorf("erase tenant: %w", err)
-		}
-		c.touch("", "")
-		return nil
 	})
 }
 

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,37 +19,64 @@ type Head struct {
 	Applied int64 // the version that the engine's tuples show
 	Deleted bool
 	Ends    time.Time               // when the next grant of the tenant ends by itself; zero: none does
+	Status  string                  // of the tenant
 	Places  map[string]models.Place // of the objects asked for and of what they lie in
-	Members map[string]bool         // which of the users are known, removed or not
+	Members map[string]member       // those of the users who are known, removed or not
 }
 
+type member struct {
+	role      string // "" of one who was removed
+	suspended bool
+}
+
+// Standing is what the user is in the tenant. fallback is the role of one who is not known.
+func (h Head) Standing(user, fallback string) models.Standing {
+	m, known := h.Members[user]
+	if !known {
+		m.role = fallback
+	}
+	return models.Standing{Tenant: h.Status, Role: m.role, Suspended: m.suspended}
+}
+
+// version reads the tenant and the users in it in one statement, and so of one state.
 const version = `
-	SELECT version, applied, deleted_at IS NOT NULL,
-		(SELECT min(expires_at) FROM grants WHERE tenant_id = $1 AND expires_at > $2)
-	FROM tenants WHERE tenant_id = $1`
+	SELECT t.version, t.applied, t.deleted_at IS NOT NULL, t.status,
+		(SELECT min(expires_at) FROM grants WHERE tenant_id = $1 AND expires_at > $2),
+		coalesce('user:' || m.user_id, ''), coalesce(m.role, ''), coalesce(m.suspended, false), coalesce(m.removed, false)
+	FROM tenants t LEFT JOIN LATERAL (
+		SELECT DISTINCT ON (user_id) user_id, role, suspended, removed FROM members
+		WHERE tenant_id = $1 AND user_id = ANY($3) ORDER BY user_id, removed, member_id
+	) m ON true
+	WHERE t.tenant_id = $1`
 
 // Head reads, in one round trip, the tenant's version and what is known of the objects
 // and the users ("user:ID").
 func (r *Repository) Head(ctx context.Context, tenant id.TenantID, objects, users []string, now time.Time) (Head, error) {
-	h := Head{Places: map[string]models.Place{}, Members: map[string]bool{}}
+	h := Head{Places: map[string]models.Place{}, Members: map[string]member{}}
 	ids := make([]string, len(users))
 	for i, u := range users {
 		_, ids[i] = models.Split(u)
 	}
 	var places []models.Place
-	var known []string
 	batch := &pgx.Batch{}
-	batch.Queue(version, tenant, now).Query(func(rows pgx.Rows) error {
+	batch.Queue(version, tenant, now, ids).Query(func(rows pgx.Rows) error {
 		var ends *time.Time
-		for rows.Next() {
-			if err := rows.Scan(&h.Version, &h.Applied, &h.Deleted, &ends); err != nil {
-				return err
+		var user string
+		var m member
+		var gone bool
+		_, err := pgx.ForEachRow(rows, []any{&h.Version, &h.Applied, &h.Deleted, &h.Status, &ends, &user, &m.role, &m.suspended, &gone}, func() error {
+			if gone {
+				m = member{}
 			}
-		}
-		if ends != nil {
-			h.Ends = *ends
-		}
-		return rows.Err()
+			if user != "" {
+				h.Members[user] = m
+			}
+			if ends != nil {
+				h.Ends = *ends
+			}
+			return nil
+		})
+		return err
 	})
 	batch.Queue(`
 		SELECT object, parent, gone FROM places WHERE tenant_id = $1 AND (object = ANY($2)
@@ -57,19 +85,11 @@ func (r *Repository) Head(ctx context.Context, tenant id.TenantID, objects, user
 			places, err = pgx.CollectRows(rows, pgx.RowToStructByPos[models.Place])
 			return err
 		})
-	batch.Queue(`SELECT DISTINCT user_id FROM members WHERE tenant_id = $1 AND user_id = ANY($2)`, tenant, ids).
-		Query(func(rows pgx.Rows) (err error) {
-			known, err = pgx.CollectRows(rows, pgx.RowTo[string])
-			return err
-		})
 	if err := postgres.ForTenant(r.pool, tenant).SendBatch(ctx, batch).Close(); err != nil {
 		return h, fmt.Errorf("read head: %w", err)
 	}
 	for _, p := range places {
 		h.Places[p.Object] = p
-	}
-	for _, u := range known {
-		h.Members[models.UserSubject(u)] = true
 	}
 	return h, nil
 }
@@ -91,29 +111,31 @@ func (r *Repository) Version(ctx context.Context, tenant id.TenantID) (int64, er
 // the tenant, and the grants of the subject and his groups on the chain. fallback is the
 // tenant role of somebody who is not known.
 func (r *Repository) Facts(ctx context.Context, tenant id.TenantID, subject string, chain []string, fallback string) (models.Facts, error) {
+	f, _, err := r.FactsAndGroups(ctx, tenant, subject, chain, fallback)
+	return f, err
+}
+
+// FactsAndGroups is Facts with the groups that the subject is in.
+func (r *Repository) FactsAndGroups(ctx context.Context, tenant id.TenantID, subject string, chain []string, fallback string) (models.Facts, []string, error) {
 	f := models.Facts{Tenant: tenant, Subject: subject, Chain: chain}
-	role, custom, subjects, err := r.standing(ctx, tenant, subject)
+	s, err := r.standing(ctx, tenant, subject, fallback)
 	if err != nil {
-		return f, err
+		return f, nil, err
 	}
-	f.TenantRole = role
-	if role == "" {
-		f.TenantRole = fallback
-	}
-	if role == removed {
-		f.TenantRole = ""
-		return f, nil
+	f.TenantRole, f.Standing = s.at.Role, s.at
+	if s.removed {
+		return f, nil, nil
 	}
 	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, grantColumns+`
-		WHERE g.tenant_id = $1 AND g.object = ANY($2) AND g.subject = ANY($3) ORDER BY g.id`, tenant, chain, subjects)
+		WHERE g.tenant_id = $1 AND g.object = ANY($2) AND g.subject = ANY($3) ORDER BY g.id`, tenant, chain, append([]string{subject}, s.groups...))
 	if err != nil {
-		return f, fmt.Errorf("read facts: %w", err)
+		return f, nil, fmt.Errorf("read facts: %w", err)
 	}
 	f.Grants, err = pgx.CollectRows(rows, scanGrant)
 	if err != nil {
-		return f, fmt.Errorf("read facts: %w", err)
+		return f, nil, fmt.Errorf("read facts: %w", err)
 	}
-	return f, r.addCustom(ctx, tenant, &f, subject, custom)
+	return f, s.groups, r.addCustom(ctx, tenant, &f, subject, s.custom)
 }
 
 // addCustom adds the custom roles that the member has in the tenant as grants on it.
@@ -134,60 +156,50 @@ func (r *Repository) addCustom(ctx context.Context, tenant id.TenantID, f *model
 	return nil
 }
 
-// removed stands for the role of somebody who was a member and is none.
-const removed = "removed"
+// standing is what a user is in the tenant.
+type standing struct {
+	at      models.Standing
+	removed bool
+	custom  []string // ids of his own roles
+	groups  []string // subjects
+}
 
-// standing is what a user is in the tenant: his role, his custom roles, and the subjects
-// that he goes by: himself and his groups.
-func (r *Repository) standing(ctx context.Context, tenant id.TenantID, subject string) (role string, custom, subjects []string, err error) {
+func (r *Repository) standing(ctx context.Context, tenant id.TenantID, subject, fallback string) (standing, error) {
 	_, user := models.Split(subject)
-	type membership struct {
-		Role    string
-		Custom  []string
-		Removed bool
-	}
-	var list []membership
-	var groups []string
+	s := standing{at: models.Standing{Role: fallback}}
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT role, custom_roles, removed FROM members WHERE tenant_id = $1 AND user_id = $2 ORDER BY removed, member_id`, tenant, user).
-		Query(func(rows pgx.Rows) (err error) {
-			list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[membership])
+	batch.Queue(`SELECT status FROM tenants WHERE tenant_id = $1`, tenant).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&s.at.Tenant}, func() error { return nil })
+		return err
+	})
+	batch.Queue(`SELECT role, custom_roles, suspended, removed FROM members WHERE tenant_id = $1 AND user_id = $2 ORDER BY removed, member_id LIMIT 1`, tenant, user).
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&s.at.Role, &s.custom, &s.at.Suspended, &s.removed}, func() error { return nil })
 			return err
 		})
 	batch.Queue(`
-		SELECT m.group_id FROM group_members m LEFT JOIN groups g USING (tenant_id, group_id)
+		SELECT 'group:' || m.group_id FROM group_members m LEFT JOIN groups g USING (tenant_id, group_id)
 		WHERE m.tenant_id = $1 AND m.user_id = $2 AND m.present AND NOT coalesce(g.deleted, false) ORDER BY 1`, tenant, user).
 		Query(func(rows pgx.Rows) (err error) {
-			groups, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			s.groups, err = pgx.CollectRows(rows, pgx.RowTo[string])
 			return err
 		})
 	if err := postgres.ForTenant(r.pool, tenant).SendBatch(ctx, batch).Close(); err != nil {
-		return "", nil, nil, fmt.Errorf("read standing: %w", err)
+		return s, fmt.Errorf("read standing: %w", err)
 	}
-	if len(list) > 0 && list[0].Removed {
-		return removed, nil, nil, nil
+	if s.removed {
+		return standing{at: models.Standing{Tenant: s.at.Tenant}, removed: true}, nil
 	}
-	subjects = []string{subject}
-	for _, g := range groups {
-		subjects = append(subjects, models.GroupSubject(g))
-	}
-	if len(list) > 0 {
-		role, custom = list[0].Role, list[0].Custom
-	}
-	return role, custom, subjects, nil
+	return s, nil
 }
 
-// FactsAndGroups is Facts with the groups that the subject is in.
-func (r *Repository) FactsAndGroups(ctx context.Context, tenant id.TenantID, subject string, chain []string, fallback string) (models.Facts, []string, error) {
-	f, err := r.Facts(ctx, tenant, subject, chain, fallback)
+// Open leaves of the users ("user:ID") those who are not shut out of the tenant.
+func (r *Repository) Open(ctx context.Context, tenant id.TenantID, users []string, now time.Time) ([]string, error) {
+	h, err := r.Head(ctx, tenant, nil, users, now)
 	if err != nil {
-		return f, nil, err
+		return nil, err
 	}
-	_, _, subjects, err := r.standing(ctx, tenant, subject)
-	if err != nil || len(subjects) == 0 {
-		return f, nil, err
-	}
-	return f, subjects[1:], nil
+	return slices.DeleteFunc(users, func(u string) bool { return h.Standing(u, "").Shut() != "" }), nil
 }
 
 // GroupUsers are the users ("user:ID") in the group.

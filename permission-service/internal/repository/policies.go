@@ -9,16 +9,17 @@ import (
 	"github.com/pyairtable/pyairtable/permission-service/internal/models"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
-const policyColumns = `SELECT id, name, subjects, base_id, table_id, hidden, read_only, row_rule, created_at, updated_at FROM policies`
+const policyColumns = `SELECT id, name, subjects, base_id, table_id, hidden, read_only, row_rule, created_at, updated_at, version FROM policies`
 
 // CreatePolicy stores a policy under a new id.
 func (r *Repository) CreatePolicy(ctx context.Context, tenant id.TenantID, p models.Policy, actor string) (models.Policy, error) {
 	_, err := r.change(ctx, tenant, func(c *change) error {
-		p.ID, p.CreatedAt, p.UpdatedAt = models.NewPolicyID(), c.now, c.now
+		p.ID, p.CreatedAt, p.UpdatedAt, p.Version = models.NewPolicyID(), c.now, c.now, 1
 		_, err := c.Exec(ctx, `
 			INSERT INTO policies (tenant_id, id, name, subjects, base_id, table_id, hidden, read_only, row_rule, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`,
@@ -37,18 +38,24 @@ func (c *change) sayPolicy(p models.Policy, was, is, actor string) {
 	c.say(permissionapi.Change{What: "policy_changed", Object: base, Old: was, New: is, ActorID: actor, Objects: []string{base}})
 }
 
-// UpdatePolicy stores p in the place of the policy with its id, or returns errs.ErrNotFound.
-func (r *Repository) UpdatePolicy(ctx context.Context, tenant id.TenantID, p models.Policy, actor string) (models.Policy, error) {
+// UpdatePolicy stores p in the place of the policy with its id, or returns errs.ErrNotFound,
+// or errs.ErrPreconditionFailed if that is none that match names.
+func (r *Repository) UpdatePolicy(ctx context.Context, tenant id.TenantID, p models.Policy, match etag.Match, actor string) (models.Policy, error) {
 	_, err := r.change(ctx, tenant, func(c *change) error {
 		var was models.Policy
-		err := c.QueryRow(ctx, `SELECT name, base_id, created_at FROM policies WHERE tenant_id = $1 AND id = $2`, tenant, p.ID).Scan(&was.Name, &was.BaseID, &p.CreatedAt)
+		err := c.QueryRow(ctx, `SELECT name, base_id, created_at, version FROM policies WHERE tenant_id = $1 AND id = $2`, tenant, p.ID).
+			Scan(&was.Name, &was.BaseID, &p.CreatedAt, &was.Version)
 		if err != nil {
 			return fmt.Errorf("read policy: %w", postgres.NotFound(err))
 		}
-		p.UpdatedAt = c.now
+		if !match.Holds(was.Version) {
+			return errs.ErrPreconditionFailed
+		}
+		p.UpdatedAt, p.Version = c.now, was.Version+1
 		_, err = c.Exec(ctx, `
-			UPDATE policies SET name = $3, subjects = $4, base_id = $5, table_id = $6, hidden = $7, read_only = $8, row_rule = $9, updated_at = $10
-			WHERE tenant_id = $1 AND id = $2`, tenant, p.ID, p.Name, p.Subjects, p.BaseID, p.TableID, p.Hidden, p.ReadOnly, p.Rows, c.now)
+			UPDATE policies SET name = $3, subjects = $4, base_id = $5, table_id = $6, hidden = $7, read_only = $8, row_rule = $9, updated_at = $10,
+				version = $11
+			WHERE tenant_id = $1 AND id = $2`, tenant, p.ID, p.Name, p.Subjects, p.BaseID, p.TableID, p.Hidden, p.ReadOnly, p.Rows, c.now, p.Version)
 		if err != nil {
 			return fmt.Errorf("update policy: %w", err)
 		}
@@ -61,13 +68,18 @@ func (r *Repository) UpdatePolicy(ctx context.Context, tenant id.TenantID, p mod
 	return p, err
 }
 
-// DeletePolicy deletes the policy, or returns errs.ErrNotFound.
-func (r *Repository) DeletePolicy(ctx context.Context, tenant id.TenantID, policy models.PolicyID, actor string) (int64, error) {
+// DeletePolicy deletes the policy, or returns errs.ErrNotFound, or
+// errs.ErrPreconditionFailed if it is none that match names.
+func (r *Repository) DeletePolicy(ctx context.Context, tenant id.TenantID, policy models.PolicyID, match etag.Match, actor string) (int64, error) {
 	return r.change(ctx, tenant, func(c *change) error {
 		var p models.Policy
-		err := c.QueryRow(ctx, `DELETE FROM policies WHERE tenant_id = $1 AND id = $2 RETURNING name, base_id`, tenant, policy).Scan(&p.Name, &p.BaseID)
+		err := c.QueryRow(ctx, `DELETE FROM policies WHERE tenant_id = $1 AND id = $2 RETURNING name, base_id, version`, tenant, policy).
+			Scan(&p.Name, &p.BaseID, &p.Version)
 		if err != nil {
 			return fmt.Errorf("delete policy: %w", postgres.NotFound(err))
+		}
+		if !match.Holds(p.Version) {
+			return errs.ErrPreconditionFailed
 		}
 		c.sayPolicy(p, p.Name, "", actor)
 		return nil

@@ -51,6 +51,7 @@ type change struct {
 	now     time.Time
 	said    []permissionapi.Change
 	stale   [][2]string
+	last    bool // the tenant's last change: it has no feed any more
 }
 
 // change runs fn under the tenant's lock and stores what it said: versions, the feed, the
@@ -113,8 +114,10 @@ func (c *change) end(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("render change: %w", err)
 		}
-		batch.Queue(`INSERT INTO changes (tenant_id, version, at, object, change) VALUES ($1, $2, $3, $4, $5)`,
-			c.tenant, c.version, c.now, w.Object, json.RawMessage(text))
+		if !c.last {
+			batch.Queue(`INSERT INTO changes (tenant_id, version, at, object, change) VALUES ($1, $2, $3, $4, $5)`,
+				c.tenant, c.version, c.now, w.Object, json.RawMessage(text))
+		}
 		evs = append(evs, permissionapi.PermissionsChanged.New(ctx, c.tenant, c.tenant.String(), c.version, w))
 	}
 	if len(c.said) == 0 {

@@ -9,11 +9,12 @@ import (
 	"github.com/pyairtable/pyairtable/permission-service/internal/models"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 )
 
-const roleColumns = `SELECT id, name, description, actions, created_at, updated_at FROM roles`
+const roleColumns = `SELECT id, name, description, actions, created_at, updated_at, version FROM roles`
 
 // CreateRole stores the role. It returns permissionapi.ErrRoleTaken if the tenant has one
 // of the name.
@@ -34,19 +35,23 @@ func (r *Repository) CreateRole(ctx context.Context, tenant id.TenantID, role mo
 }
 
 // UpdateRole stores what set makes of the role, and derives the tuples of all who have it
-// again. It returns errs.ErrNotFound if the tenant has no such role.
-func (r *Repository) UpdateRole(ctx context.Context, tenant id.TenantID, role models.RoleID, actor string, set func(*models.Role)) (models.Role, error) {
+// again. It returns errs.ErrNotFound if the tenant has no such role, and
+// errs.ErrPreconditionFailed if it is none that match names.
+func (r *Repository) UpdateRole(ctx context.Context, tenant id.TenantID, role models.RoleID, match etag.Match, actor string, set func(*models.Role)) (models.Role, error) {
 	var after models.Role
 	_, err := r.change(ctx, tenant, func(c *change) error {
 		before, err := c.role(ctx, role)
 		if err != nil {
 			return err
 		}
+		if !match.Holds(before.Version) {
+			return errs.ErrPreconditionFailed
+		}
 		after = before
 		set(&after)
-		after.UpdatedAt = c.now
-		_, err = c.Exec(ctx, `UPDATE roles SET name = $3, description = $4, actions = $5, updated_at = $6 WHERE tenant_id = $1 AND id = $2`,
-			tenant, role, after.Name, after.Description, after.Actions, after.UpdatedAt)
+		after.UpdatedAt, after.Version = c.now, before.Version+1
+		_, err = c.Exec(ctx, `UPDATE roles SET name = $3, description = $4, actions = $5, updated_at = $6, version = $7 WHERE tenant_id = $1 AND id = $2`,
+			tenant, role, after.Name, after.Description, after.Actions, after.UpdatedAt, after.Version)
 		if postgres.IsUnique(err, "roles_name_key") {
 			return permissionapi.ErrRoleTaken.Because(err)
 		}
@@ -89,13 +94,17 @@ func (c *change) touchHolders(ctx context.Context, role models.RoleID) error {
 	return nil
 }
 
-// DeleteRole deletes the role. It returns errs.ErrNotFound if there is none, and
+// DeleteRole deletes the role. It returns errs.ErrNotFound if there is none,
+// errs.ErrPreconditionFailed if it is none that match names, and
 // permissionapi.ErrRoleInUse if somebody has it.
-func (r *Repository) DeleteRole(ctx context.Context, tenant id.TenantID, role models.RoleID, actor string) (int64, error) {
+func (r *Repository) DeleteRole(ctx context.Context, tenant id.TenantID, role models.RoleID, match etag.Match, actor string) (int64, error) {
 	return r.change(ctx, tenant, func(c *change) error {
 		found, err := c.role(ctx, role)
 		if err != nil {
 			return err
+		}
+		if !match.Holds(found.Version) {
+			return errs.ErrPreconditionFailed
 		}
 		if err := c.touchHolders(ctx, role); err != nil {
 			return err

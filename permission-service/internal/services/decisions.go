@@ -152,7 +152,8 @@ func (d *Decisions) answer(ctx context.Context, r Request, head repository.Head,
 	var places []int
 	for i, q := range r.Questions {
 		kind, _ := models.Split(q.Object)
-		if head.Deleted || !models.IsUser(q.Subject) || !models.IsObject(r.Tenant, q.Object) || !slices.Contains(models.ActionsOn(kind), q.Action) {
+		if head.Deleted || !models.IsUser(q.Subject) || !models.IsObject(r.Tenant, q.Object) || !slices.Contains(models.ActionsOn(kind), q.Action) ||
+			head.Standing(q.Subject, q.Role).Shut() != "" {
 			continue
 		}
 		if r.Time.IsZero() {
@@ -202,7 +203,7 @@ func query(t id.TenantID, head repository.Head, q Question) relations.Query {
 			out.Extra = append(out.Extra, relations.Tuple{Object: o, Relation: relations.Parent, User: chain[i+1]})
 		}
 	}
-	if !head.Members[q.Subject] {
+	if _, known := head.Members[q.Subject]; !known {
 		if e, ok := standing(t, q.Subject, q.Role); ok {
 			out.Extra = append(out.Extra, e)
 		}
@@ -241,7 +242,7 @@ func (d *Decisions) MayAdminister(ctx context.Context, who auth.Principal) error
 	if err != nil {
 		return err
 	}
-	if !models.IsAdmin(f.TenantRole) {
+	if !models.IsAdmin(f.TenantRole) || f.Standing.Shut() != "" {
 		return errs.ErrForbidden
 	}
 	return nil
@@ -410,54 +411,47 @@ type Explain struct {
 }
 
 // Explain tells why the subject may do the action, or not.
-func (d *Decisions) Explain(ctx context.Context, r Request) (Explain, error) {
+func (d *Decisions) Explain(ctx context.Context, r Request) (out Explain, err error) {
+	err = d.steady(ctx, r, func(head repository.Head, at models.Moment) error {
+		f, err := d.facts(ctx, r.Tenant, head, r.Questions[0])
+		if err != nil {
+			return err
+		}
+		allowed, steps := models.Decide(f, r.Questions[0].Action, at)
+		out = Explain{allowed && !head.Deleted, f.Chain, steps, head.Version}
+		return nil
+	})
+	return out, err
+}
+
+// steady has answer look at the tenant as it is in one state: it is called again if
+// permissions changed while it looked.
+func (d *Decisions) steady(ctx context.Context, r Request, answer func(head repository.Head, at models.Moment) error) error {
 	at := models.Moment{Now: r.Time, IP: r.IP}
 	if r.Time.IsZero() {
 		at.Now = d.now()
 	}
-	q := r.Questions[0]
 	for range tries {
 		head, err := d.head(ctx, r, at.Now)
 		if err != nil {
-			return Explain{}, err
+			return err
 		}
-		f, err := d.facts(ctx, r.Tenant, head, q)
-		if err != nil {
-			return Explain{}, err
+		if err := answer(head, at); err != nil {
+			return err
 		}
 		now, err := d.repo.Version(ctx, r.Tenant)
 		if err != nil {
-			return Explain{}, err
+			return err
 		}
 		if now == head.Version {
-			allowed, steps := models.Decide(f, q.Action, at)
-			return Explain{allowed && !head.Deleted, f.Chain, steps, head.Version}, nil
+			return nil
 		}
 	}
-	return Explain{}, errs.ErrUnavailable.Saying("Permissions change too fast.")
+	return errs.ErrUnavailable.Saying("Permissions change too fast.")
 }
 
 func (d *Decisions) facts(ctx context.Context, t id.TenantID, head repository.Head, q Question) (models.Facts, error) {
 	return d.repo.Facts(ctx, t, q.Subject, models.Chain(t, q.Object, head.Places, q.Parents), q.Role)
-}
-
-// Objects lists the objects of the kind that the subject may do the action on.
-func (d *Decisions) Objects(ctx context.Context, r Request, kind string) ([]string, error) {
-	q, at := r.Questions[0], models.Moment{Now: d.now(), IP: r.IP}
-	r.Questions = []Question{{Subject: q.Subject, Object: models.TenantObject(r.Tenant)}}
-	head, err := d.head(ctx, r, at.Now)
-	if err != nil || head.Deleted {
-		return nil, err
-	}
-	var extra []relations.Tuple
-	if e, ok := standing(r.Tenant, q.Subject, q.Role); ok && !head.Members[q.Subject] {
-		extra = append(extra, e)
-	}
-	list, err := d.engine.Objects(ctx, r.Tenant, at, q.Subject, q.Action, kind, extra)
-	if err != nil {
-		return nil, errs.ErrUnavailable.Because(err)
-	}
-	return list, nil
 }
 
 // Access is what one user may do on an object.
@@ -468,32 +462,33 @@ type Access struct {
 
 // Users lists who may do at least the action on the object, after the given user, with
 // the strongest action of each and what gives it.
-func (d *Decisions) Users(ctx context.Context, r Request, after string, limit int) ([]Access, error) {
-	at := models.Moment{Now: d.now(), IP: r.IP}
+func (d *Decisions) Users(ctx context.Context, r Request, after string, limit int) (out []Access, err error) {
 	q := r.Questions[0]
-	head, err := d.head(ctx, r, at.Now)
-	if err != nil || head.Deleted {
-		return nil, err
-	}
-	extra := query(r.Tenant, head, q).Extra
-	users, err := d.engine.Users(ctx, r.Tenant, at, q.Action, q.Object, extra)
-	if err != nil {
-		return nil, errs.ErrUnavailable.Because(err)
-	}
-	from, found := slices.BinarySearch(users, after)
-	if found {
-		from++
-	}
-	users = users[from:min(len(users), from+limit)]
-	out := []Access{}
-	for _, u := range users {
-		a, err := d.access(ctx, r.Tenant, head, Question{Subject: u, Object: q.Object}, at)
-		if err != nil {
-			return nil, err
+	err = d.steady(ctx, r, func(head repository.Head, at models.Moment) error {
+		if out = []Access{}; head.Deleted {
+			return nil
 		}
-		out = append(out, a)
-	}
-	return out, nil
+		users, err := d.engine.Users(ctx, r.Tenant, at, q.Action, q.Object, query(r.Tenant, head, q).Extra)
+		if err != nil {
+			return errs.ErrUnavailable.Because(err)
+		}
+		if users, err = d.repo.Open(ctx, r.Tenant, users, at.Now); err != nil {
+			return err
+		}
+		from, found := slices.BinarySearch(users, after)
+		if found {
+			from++
+		}
+		for _, u := range users[from:min(len(users), from+limit)] {
+			a, err := d.access(ctx, r.Tenant, head, Question{Subject: u, Object: q.Object}, at)
+			if err != nil {
+				return err
+			}
+			out = append(out, a)
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (d *Decisions) access(ctx context.Context, t id.TenantID, head repository.Head, q Question, at models.Moment) (Access, error) {

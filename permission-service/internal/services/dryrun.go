@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/pyairtable/pyairtable/permission-service/internal/models"
-	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/permission-service/internal/repository"
+	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
 // Proposal is a change that is not made.
@@ -23,11 +24,7 @@ type Outcome struct {
 }
 
 // DryRun answers each question as things are and as they would be.
-func (d *Decisions) DryRun(ctx context.Context, r Request, p Proposal) ([]Outcome, error) {
-	at := models.Moment{Now: r.Time, IP: r.IP}
-	if r.Time.IsZero() {
-		at.Now = d.now()
-	}
+func (d *Decisions) DryRun(ctx context.Context, r Request, p Proposal) (out []Outcome, err error) {
 	for i, g := range p.Grants {
 		g, err := d.valid(r.Tenant, g)
 		if err != nil {
@@ -38,36 +35,29 @@ func (d *Decisions) DryRun(ctx context.Context, r Request, p Proposal) ([]Outcom
 		}
 		p.Grants[i] = g
 	}
-	for range tries {
-		head, err := d.head(ctx, r, at.Now)
-		if err != nil {
-			return nil, err
-		}
-		out := []Outcome{}
+	err = d.steady(ctx, r, func(head repository.Head, at models.Moment) error {
+		out = []Outcome{}
 		for _, q := range r.Questions {
-			f, groups, err := d.repo.FactsAndGroups(ctx, r.Tenant, q.Subject, models.Chain(r.Tenant, q.Object, head.Places, q.Parents), q.Role)
+			o, err := d.outcome(ctx, r.Tenant, head, q, p, at)
 			if err != nil {
-				return nil, err
-			}
-			o := Outcome{}
-			o.Before, _ = models.Decide(f, q.Action, at)
-			names := append(slices.Clone(groups), q.Subject)
-			f.Grants = propose(f, names, p)
-			o.After, _ = models.Decide(f, q.Action, at)
-			if err := d.proposePolicies(ctx, r, q, p, f, groups, &o); err != nil {
-				return nil, err
+				return err
 			}
 			out = append(out, o)
 		}
-		now, err := d.repo.Version(ctx, r.Tenant)
-		if err != nil {
-			return nil, err
-		}
-		if now == head.Version {
-			return out, nil
-		}
+		return nil
+	})
+	return out, err
+}
+
+func (d *Decisions) outcome(ctx context.Context, tenant id.TenantID, head repository.Head, q Question, p Proposal, at models.Moment) (o Outcome, err error) {
+	f, groups, err := d.repo.FactsAndGroups(ctx, tenant, q.Subject, models.Chain(tenant, q.Object, head.Places, q.Parents), q.Role)
+	if err != nil {
+		return o, err
 	}
-	return nil, errs.ErrUnavailable.Saying("Permissions change too fast.")
+	o.Before, _ = models.Decide(f, q.Action, at)
+	f.Grants = propose(f, append([]string{q.Subject}, groups...), p)
+	o.After, _ = models.Decide(f, q.Action, at)
+	return o, d.proposePolicies(ctx, tenant, head, q, p, at, &o)
 }
 
 // propose is what the grants would be. Proposed ones take the place of equal ones.
@@ -83,17 +73,18 @@ func propose(f models.Facts, names []string, p Proposal) []models.Grant {
 	return grants
 }
 
-// proposePolicies compares the policies of the question's base, if any are proposed.
-func (d *Decisions) proposePolicies(ctx context.Context, r Request, q Question, p Proposal, f models.Facts, groups []string, o *Outcome) error {
+// proposePolicies compares what the policies of the question's base come to: proposed
+// grants may change that, too.
+func (d *Decisions) proposePolicies(ctx context.Context, tenant id.TenantID, head repository.Head, q Question, p Proposal, at models.Moment, o *Outcome) error {
 	object := q.Object
-	if table := models.BaseOf(object); table != "" {
-		object = table
+	if base := models.BaseOf(object); base != "" {
+		object = base
 	}
-	if kind, _ := models.Split(object); kind != models.Base || len(p.Policies) == 0 {
+	if kind, _ := models.Split(object); kind != models.Base {
 		return nil
 	}
 	base := object[strings.LastIndexByte(object, '/')+1:]
-	have, err := d.repo.Policies(ctx, r.Tenant, base, models.PolicyID{}, 0)
+	have, err := d.repo.Policies(ctx, tenant, base, models.PolicyID{}, 0)
 	if err != nil {
 		return err
 	}
@@ -103,16 +94,16 @@ func (d *Decisions) proposePolicies(ctx context.Context, r Request, q Question, 
 			would = append(would, n)
 		}
 	}
-	names := append(slices.Clone(groups), q.Subject)
-	if f.TenantRole != "" {
-		names = append(names, models.RoleSubject(f.TenantRole))
+	if len(would) == 0 {
+		return nil
 	}
-	for _, g := range f.Grants {
-		if !g.Deny {
-			names = append(names, models.RoleSubject(g.Role))
-		}
+	f, groups, err := d.ruled(ctx, tenant, head, q, base, would)
+	if err != nil {
+		return err
 	}
-	before, after := models.Combine(have, names), models.Combine(would, names)
+	before := models.Combine(have, namesOf(f, groups, base, at.Now))
+	f.Grants = propose(f, append([]string{q.Subject}, groups...), p)
+	after := models.Combine(would, namesOf(f, groups, base, at.Now))
 	if !reflect.DeepEqual(before, after) {
 		o.PolicyBefore, o.PolicyAfter = before, after
 	}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pyairtable/pyairtable/permission-service/internal/models"
 	"github.com/pyairtable/pyairtable/permission-service/internal/repository"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
+	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/formula"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
@@ -148,8 +150,8 @@ func (d *Decisions) actions(ctx context.Context, tenant id.TenantID, role string
 }
 
 // UpdateRole changes a role and what its holders may do.
-func (d *Decisions) UpdateRole(ctx context.Context, who auth.Principal, role models.RoleID, set func(*models.Role)) (models.Role, error) {
-	r, err := d.repo.UpdateRole(ctx, who.TenantID, role, who.UserID.String(), set)
+func (d *Decisions) UpdateRole(ctx context.Context, who auth.Principal, role models.RoleID, match etag.Match, set func(*models.Role)) (models.Role, error) {
+	r, err := d.repo.UpdateRole(ctx, who.TenantID, role, match, who.UserID.String(), set)
 	if err == nil {
 		d.settleSoon(ctx, who.TenantID)
 	}
@@ -238,11 +240,17 @@ func (d *Decisions) Policy(ctx context.Context, tenant id.TenantID, subject, rol
 		if err != nil {
 			return BasePolicy{}, err
 		}
-		var names []string
+		var tables []models.TablePolicy
 		if len(policies) > 0 {
-			if names, err = d.names(ctx, tenant, subject, role, base); err != nil {
+			head, err := d.repo.Head(ctx, tenant, []string{models.BaseObject(tenant, base)}, nil, d.now())
+			if err != nil {
 				return BasePolicy{}, err
 			}
+			f, groups, err := d.ruled(ctx, tenant, head, Question{Subject: subject, Role: role}, base, policies)
+			if err != nil {
+				return BasePolicy{}, err
+			}
+			tables = models.Combine(policies, namesOf(f, groups, base, d.now()))
 		}
 		granted, err := d.repo.GrantedTables(ctx, tenant, base)
 		if err != nil {
@@ -253,32 +261,41 @@ func (d *Decisions) Policy(ctx context.Context, tenant id.TenantID, subject, rol
 			return BasePolicy{}, err
 		}
 		if now == version {
-			return BasePolicy{version, models.Combine(policies, names), granted}, nil
+			return BasePolicy{version, tables, granted}, nil
 		}
 	}
 	return BasePolicy{}, errs.ErrUnavailable.Saying("Permissions change too fast.")
 }
 
-// names are all that a policy may call the subject by: himself, his groups, his roles in
-// the tenant and on the base.
-func (d *Decisions) names(ctx context.Context, tenant id.TenantID, subject, role, base string) ([]string, error) {
-	object := models.BaseObject(tenant, base)
-	head, err := d.repo.Head(ctx, tenant, []string{object}, nil, d.now())
-	if err != nil {
-		return nil, err
-	}
-	f, groups, err := d.repo.FactsAndGroups(ctx, tenant, subject, models.Chain(tenant, object, head.Places, nil), role)
-	if err != nil {
-		return nil, err
-	}
-	names := append(groups, subject)
-	if f.TenantRole != "" {
-		names = append(names, models.RoleSubject(f.TenantRole))
-	}
-	for _, g := range f.Grants {
-		if !g.Deny && (g.ExpiresAt.IsZero() || d.now().Before(g.ExpiresAt)) {
-			names = append(names, models.RoleSubject(g.Role))
+// ruled are the facts that decide which of the policies of a base hold for the subject:
+// what he has on the base and what it lies in, and on each of the tables.
+func (d *Decisions) ruled(ctx context.Context, t id.TenantID, head repository.Head, q Question, base string, policies []models.Policy) (models.Facts, []string, error) {
+	var chain []string
+	for _, p := range policies {
+		if table := models.TableObject(t, base, p.TableID); !slices.Contains(chain, table) {
+			chain = append(chain, table)
 		}
 	}
-	return names, nil
+	chain = append(chain, models.Chain(t, models.BaseObject(t, base), head.Places, q.Parents)...)
+	return d.repo.FactsAndGroups(ctx, t, q.Subject, chain, q.Role)
+}
+
+// namesOf are all that a policy of a table of the base may call the subject by: himself,
+// his groups, his roles in the tenant, on the base and on the table. A grant counts
+// whatever network it is for, since policies only ever take away.
+func namesOf(f models.Facts, groups []string, base string, now time.Time) func(table string) []string {
+	return func(table string) []string {
+		names := append(slices.Clone(groups), f.Subject)
+		if f.TenantRole != "" {
+			names = append(names, models.RoleSubject(f.TenantRole))
+		}
+		for _, g := range f.Grants {
+			kind, _ := models.Split(g.Object)
+			here := kind != models.Table || g.Object == models.TableObject(f.Tenant, base, table)
+			if here && !g.Deny && (g.ExpiresAt.IsZero() || now.Before(g.ExpiresAt)) {
+				names = append(names, models.RoleSubject(g.Role))
+			}
+		}
+		return names
+	}
 }

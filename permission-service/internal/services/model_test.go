@@ -31,6 +31,9 @@ type world struct {
 	parents map[string]string   // of workspaces and bases
 	custom  map[string][]string // actions of own roles
 	grants  []models.Grant
+	// Who is shut out has nothing meanwhile, and all of it again afterwards.
+	suspended map[string]bool
+	status    string
 }
 
 var order = []string{"read", "comment", "edit", "create", "share", "manage"}
@@ -57,6 +60,9 @@ func (w *world) roleActions(role string) []string {
 // may is the specification: who has it by his role in the tenant or by any grant on the
 // object or above, and to whom no denial on the object or above speaks.
 func (w *world) may(user, action, object string, now time.Time, ip netip.Addr) bool {
+	if w.suspended[user] || w.status != "active" && w.roles[user] != "owner" {
+		return false
+	}
 	above := []string{object}
 	for o := object; !strings.HasPrefix(o, "tenant:"); {
 		if strings.HasPrefix(o, "table:") {
@@ -127,6 +133,7 @@ func model(t *testing.T, d *Decisions, repo store, seed uint64, now time.Time) {
 	r := rand.New(rand.NewPCG(seed, 7))
 	w := &world{
 		tenant: id.New[id.Tenant](), roles: map[string]string{}, groups: map[string][]string{}, parents: map[string]string{}, custom: map[string][]string{},
+		suspended: map[string]bool{}, status: "active",
 	}
 	top := models.TenantObject(w.tenant)
 	var users, groups, roles, objects []string
@@ -164,6 +171,7 @@ func model(t *testing.T, d *Decisions, repo store, seed uint64, now time.Time) {
 		o := models.BaseObject(w.tenant, name)
 		objects = append(objects, o, "table:"+w.tenant.String()+"/"+name+"/tbl0")
 		w.parents[o] = top
+		say(t, repo, w.tenant, workspaceapi.BaseLinked, 1, workspaceapi.BasePlaced{BaseID: name}, repo.BasePlaced)
 	}
 	for _, actions := range [][]string{{"edit"}, {"read", "create", "audit.read"}, {"comment"}, {"members.manage"}, {"members.manage", "audit.read"}} {
 		role := models.NewRole(strings.Join(actions, "+"), "", actions, now)
@@ -186,7 +194,17 @@ func (w *world) change(t *testing.T, r *rand.Rand, d *Decisions, repo store, ver
 	users, groups, roles, objects, workspaces, bases []string, now time.Time,
 ) {
 	t.Helper()
-	switch r.IntN(8) {
+	switch r.IntN(12) {
+	case 8, 9: // somebody is suspended, or let in again
+		u := pick(r, users)
+		w.suspended[u] = !w.suspended[u]
+		name := strings.TrimPrefix(u, "user:")
+		say(t, repo, w.tenant, tenantapi.MemberUpdated, version, tenantapi.MemberChanged{
+			MemberID: name, UserID: name, Role: w.roles[u], Suspended: w.suspended[u],
+		}, repo.MemberUpdated)
+	case 10: // so is the tenant
+		w.status = pick(r, []string{"active", "active", "suspended", "deleting"})
+		say(t, repo, w.tenant, tenantapi.TenantUpdated, version, tenantapi.TenantChanged{Status: w.status}, repo.TenantUpdated)
 	case 0: // a base moves
 		b := pick(r, bases)
 		o := models.BaseObject(w.tenant, b)
@@ -268,6 +286,46 @@ func (w *world) compare(t *testing.T, r *rand.Rand, d *Decisions, users, objects
 	again, err := d.Check(t.Context(), q)
 	if err != nil || !slices.Equal(again.Allowed, got.Allowed) {
 		t.Fatalf("asked again: %v, %v", again, err)
+	}
+	w.compareLists(t, r, d, users, objects, q.IP, now)
+}
+
+// compareLists holds the lists of objects and of subjects to the reference.
+func (w *world) compareLists(t *testing.T, r *rand.Rand, d *Decisions, users, objects []string, ip netip.Addr, now time.Time) {
+	t.Helper()
+	user, action, kind, object := pick(r, users), pick(r, order), pick(r, []string{"workspace", "base"}), pick(r, objects)
+	var want []string
+	for _, o := range objects {
+		if strings.HasPrefix(o, kind+":") && w.may(user, action, o, now, ip) {
+			want = append(want, o)
+		}
+	}
+	slices.Sort(want)
+	list, err := d.Objects(t.Context(), Request{Tenant: w.tenant, IP: ip, Questions: []Question{{Subject: user, Action: action}}}, kind, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(list)
+	if !slices.Equal(list, want) && len(want)+len(list) > 0 {
+		t.Fatalf("%s %s of %s: listed %v, the reference %v\n%+v", user, action, kind, list, want, w)
+	}
+	want = nil
+	for _, u := range users {
+		if w.may(u, action, object, now, ip) {
+			want = append(want, u)
+		}
+	}
+	slices.Sort(want)
+	report, err := d.Users(t.Context(), Request{Tenant: w.tenant, IP: ip, Questions: []Question{{Action: action, Object: object}}}, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range report {
+		got = append(got, a.Subject)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s on %s: reported %v, the reference %v\n%+v", action, object, got, want, w)
 	}
 }
 

@@ -15,7 +15,7 @@ var PermissionsChanged = events.Type[Change]{Name: "com.pyairtable.permission.ch
 // Change tells what was changed. Lists are for those who record it.
 type Change struct {
 	TenantID string   `json:"tenant_id"`
-	What     string   `json:"what"` // granted, revoked, expired, role_changed, placed, policy_changed
+	What     string   `json:"what"` // granted, revoked, expired, role_changed, placed, policy_changed, tenant_status, tenant_deleted
 	Object   string   `json:"object,omitempty"`
 	Subject  string   `json:"subject,omitempty"`
 	Role     string   `json:"role,omitempty"`

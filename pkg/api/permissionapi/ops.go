@@ -40,20 +40,20 @@ var (
 		Name: "createRole", Method: http.MethodPost, Path: root + "/roles", Status: http.StatusCreated, Idempotent: true,
 		Summary: "Make a role", Errors: []*errs.Error{ErrRoleTaken},
 	}
-	GetRole = api.Op[RoleRef, Role]{
+	GetRole = api.Op[RoleRef, RoleAnswer]{
 		Name: "getRole", Method: http.MethodGet, Path: root + "/roles/{id}",
 		Summary: "Show a role", Errors: []*errs.Error{errs.ErrNotFound},
 	}
 	ListRoles = api.Op[api.PageQuery, RolePage]{
 		Name: "listRoles", Method: http.MethodGet, Path: root + "/roles", Summary: "List the tenant's own roles", Description: "Oldest first.",
 	}
-	UpdateRole = api.Op[RolePatch, Role]{
+	UpdateRole = api.Op[RolePatch, RoleAnswer]{
 		Name: "updateRole", Method: http.MethodPatch, Path: root + "/roles/{id}",
-		Summary: "Change a role", Description: "Everybody who has it has the new actions at once.", Errors: []*errs.Error{errs.ErrNotFound, ErrRoleTaken},
+		Summary: "Change a role", Description: "Everybody who has it has the new actions at once.", Errors: []*errs.Error{errs.ErrNotFound, ErrRoleTaken, errs.ErrPreconditionFailed},
 	}
-	DeleteRole = api.Op[RoleRef, Changed]{
+	DeleteRole = api.Op[RoleDeletion, Changed]{
 		Name: "deleteRole", Method: http.MethodDelete, Path: root + "/roles/{id}", Status: http.StatusNoContent,
-		Summary: "Delete a role that nobody has", Errors: []*errs.Error{errs.ErrNotFound, ErrRoleInUse},
+		Summary: "Delete a role that nobody has", Errors: []*errs.Error{errs.ErrNotFound, ErrRoleInUse, errs.ErrPreconditionFailed},
 	}
 )
 
@@ -64,20 +64,20 @@ var (
 		Name: "createPolicy", Method: http.MethodPost, Path: root + "/policies", Status: http.StatusCreated, Idempotent: true,
 		Summary: "Make a policy", Errors: []*errs.Error{ErrBadRule, ErrBadSubject},
 	}
-	GetPolicy = api.Op[RuleRef, RuleRecord]{
+	GetPolicy = api.Op[RuleRef, RuleAnswer]{
 		Name: "getPolicy", Method: http.MethodGet, Path: root + "/policies/{id}",
 		Summary: "Show a policy", Errors: []*errs.Error{errs.ErrNotFound},
 	}
 	ListPolicies = api.Op[RuleQuery, RulePage]{
 		Name: "listPolicies", Method: http.MethodGet, Path: root + "/policies", Summary: "List policies", Description: "Oldest first.",
 	}
-	UpdatePolicy = api.Op[RuleUpdate, RuleRecord]{
+	UpdatePolicy = api.Op[RuleUpdate, RuleAnswer]{
 		Name: "updatePolicy", Method: http.MethodPut, Path: root + "/policies/{id}",
-		Summary: "Replace a policy", Errors: []*errs.Error{errs.ErrNotFound, ErrBadRule, ErrBadSubject},
+		Summary: "Replace a policy", Errors: []*errs.Error{errs.ErrNotFound, ErrBadRule, ErrBadSubject, errs.ErrPreconditionFailed},
 	}
-	DeletePolicy = api.Op[RuleRef, Changed]{
+	DeletePolicy = api.Op[RuleDeletion, Changed]{
 		Name: "deletePolicy", Method: http.MethodDelete, Path: root + "/policies/{id}", Status: http.StatusNoContent,
-		Summary: "Delete a policy", Errors: []*errs.Error{errs.ErrNotFound},
+		Summary: "Delete a policy", Errors: []*errs.Error{errs.ErrNotFound, errs.ErrPreconditionFailed},
 	}
 )
 

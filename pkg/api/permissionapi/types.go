@@ -55,6 +55,7 @@ type Role struct {
 	Name        string    `json:"name"`
 	Description string    `json:"description"`
 	Actions     []string  `json:"actions" nullable:"false" doc:"From read to manage each includes those before it, and a denied role takes each away with those after it; those with a dot stand each for itself, on the tenant."`
+	Version     int64     `json:"version" doc:"Rises with every change; the ETag is made of it."`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
 }
@@ -69,7 +70,19 @@ type NewRole struct {
 // CreatedRole answers CreateRole.
 type CreatedRole struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     Role
+}
+
+// RoleAnswer is a role with its ETag, to be sent as If-Match with a change.
+type RoleAnswer struct {
+	ETag string `header:"ETag"`
+	Body Role
+}
+
+// Precondition makes a change fail if the object is not the one that was read.
+type Precondition struct {
+	IfMatch string `header:"If-Match" required:"false" maxLength:"1000" doc:"An ETag; without it the last change wins."`
 }
 
 // RoleRef names a role.
@@ -77,9 +90,16 @@ type RoleRef struct {
 	ID string `path:"id" format:"uuid"`
 }
 
+// RoleDeletion names a role that is to be deleted.
+type RoleDeletion struct {
+	RoleRef
+	Precondition
+}
+
 // RolePatch changes what it names.
 type RolePatch struct {
-	ID   string `path:"id" format:"uuid"`
+	ID string `path:"id" format:"uuid"`
+	Precondition
 	Body struct {
 		Name        *string  `json:"name,omitempty" minLength:"1" maxLength:"100"`
 		Description *string  `json:"description,omitempty" maxLength:"1000"`
@@ -107,6 +127,7 @@ type Rule struct {
 type RuleRecord struct {
 	ID string `json:"id" format:"uuid"`
 	Rule
+	Version   int64     `json:"version" doc:"Rises with every change; the ETag is made of it."`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -114,7 +135,14 @@ type RuleRecord struct {
 // CreatedRule answers CreatePolicy.
 type CreatedRule struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     RuleRecord
+}
+
+// RuleAnswer is a rule with its ETag, to be sent as If-Match with a change.
+type RuleAnswer struct {
+	ETag string `header:"ETag"`
+	Body RuleRecord
 }
 
 // RuleRef names a rule.
@@ -122,9 +150,16 @@ type RuleRef struct {
 	ID string `path:"id" format:"uuid"`
 }
 
+// RuleDeletion names a rule that is to be deleted.
+type RuleDeletion struct {
+	RuleRef
+	Precondition
+}
+
 // RuleUpdate replaces a rule.
 type RuleUpdate struct {
-	ID   string `path:"id" format:"uuid"`
+	ID string `path:"id" format:"uuid"`
+	Precondition
 	Body Rule
 }
 
@@ -174,7 +209,7 @@ type Explanation struct {
 
 // Step is one thing that was looked at.
 type Step struct {
-	Kind    string `json:"kind" enum:"tenant_role,grant,denial"`
+	Kind    string `json:"kind" enum:"tenant_role,grant,denial,member_suspended,tenant_suspended,tenant_deleting" doc:"The last three shut somebody out, whatever he has."`
 	Object  string `json:"object"`
 	Subject string `json:"subject" doc:"The user himself, or the group that he is in."`
 	Role    string `json:"role"`
