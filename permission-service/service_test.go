@@ -477,7 +477,10 @@ func TestEvents_OrderDoesNotMatter(t *testing.T) {
 	call(t, f.peer, permissionapi.Write, permissionapi.WriteRequest{
 		TenantID: tenant.String(), Grants: []permissionapi.Grant{{Subject: "group:" + group, Object: "workspace:" + ws, Role: "editor"}},
 	})
-	await.True(t, "the group's grant on the workspace reaches the base", func() bool { return f.may(tenant, "user:"+user, "edit", app) })
+	await.True(t, "all events are heard", func() bool { return f.count(`SELECT count(*) FROM inbox`) == 7 })
+	if !f.may(tenant, "user:"+user, "edit", app) {
+		t.Error("the group's grant on the workspace does not reach the base")
+	}
 	if f.may(tenant, "user:"+user, "manage", app) {
 		t.Error("an older event made a guest an admin")
 	}
