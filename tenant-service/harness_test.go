@@ -28,13 +28,13 @@ import (
 // world is the whole service, running, with a database, a Redis and an issuer of its own.
 type world struct {
 	*apptest.Running
-	t      *testing.T
+	t      testing.TB
 	issuer *authtest.Issuer
 	pool   *pgxpool.Pool
 	env    map[string]string
 }
 
-func start(t *testing.T, vars map[string]string) *world {
+func start(t testing.TB, vars map[string]string) *world {
 	t.Helper()
 	w := &world{t: t, issuer: authtest.New(t)}
 	w.env = map[string]string{

@@ -198,6 +198,47 @@ func TestReserve_IsIdempotentByKey(t *testing.T) {
 	refuse(w, tenantapi.ErrTenantNotFound, gateway, tenantapi.Reserve, reserve(w.stranger(), "a", "bases", 1))
 }
 
+// Reports of the service that counts may be lost, repeated and overtaken: what it said of the
+// latest version holds, and what that contains is set aside no more.
+func TestSetUse_TheHighestVersionHoldsAndGivesBackWhatItContains(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	owner, gateway := w.organisation("Acme"), w.service()
+	w.allow(owner, map[string]int64{"bases": 2})
+	report := func(used, version int64, settle ...string) tenantapi.LimitUse {
+		t.Helper()
+		return must(w, gateway, tenantapi.SetUse, tenantapi.UseUpdate{
+			TenantRef: owner.ref(), Limit: "bases", Body: tenantapi.Use{Used: used, Version: version, Settle: settle},
+		})
+	}
+	must(w, gateway, tenantapi.Reserve, reserve(owner, "a", "bases", 1))
+	must(w, gateway, tenantapi.Reserve, reserve(owner, "b", "bases", 1))
+	must(w, gateway, tenantapi.Reserve, reserve(owner, "file", "storage_bytes", 9))
+	if u := report(2, 2, "b"); u.Used != 2 || u.Reserved != 1 {
+		t.Errorf("the second, first: %+v", u)
+	}
+	for range 2 {
+		if u := report(1, 1, "a", "unknown", "file"); u.Used != 2 || u.Reserved != 0 {
+			t.Errorf("the first one, late: %+v", u)
+		}
+	}
+	if u := w.use(owner, "storage_bytes"); u.Reserved != 9 {
+		t.Errorf("another limit's reservation is given back: %+v", u)
+	}
+	_, err := call(w, gateway, tenantapi.Reserve, reserve(owner, "c", "bases", 1))
+	if e := errs.From(err); e == nil || e.Message != "The plan enterprise allows 2 bases." {
+		t.Errorf("the refusal is %v", err)
+	}
+	if u := report(0, 3); u.Used != 0 {
+		t.Errorf("all gone: %+v", u)
+	}
+	report(5, 0)
+	if u := report(1, 1); u.Used != 1 {
+		t.Errorf("mended, and counted anew: %+v", u)
+	}
+	refuse(w, errs.ErrInvalid, gateway, tenantapi.SetUse, tenantapi.UseUpdate{TenantRef: owner.ref(), Limit: "bases", Body: tenantapi.Use{Version: -1}})
+}
+
 // What nobody renews or commits, since its holder is gone, is given back; a late commit
 // counts if there is still room.
 func TestReserve_WhatRunsOutIsGivenBack(t *testing.T) {

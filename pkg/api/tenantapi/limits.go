@@ -122,8 +122,8 @@ var (
 	SetUse = api.Op[UseUpdate, LimitUse]{
 		Name: "setUse", Method: http.MethodPut, Path: internalTenant + "/uses/{limit}", Access: api.Internal, Callers: counters,
 		Summary: "Say how much of a limit is used", Timeout: 5 * time.Second,
-		Description: "By the service that has what is counted, when some of it is gone, and to mend the counter. What is reserved stays so. " +
-			"It may be more than the limit. api_calls and members cannot be set.",
+		Description: "By the service that has what is counted, whenever that changed. What is reserved stays so, but for what is settled. " +
+			"It may be more than the limit. Without a version the counter is mended, and versions begin anew. api_calls and members cannot be set.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrBadLimit},
 	}
 )
@@ -280,5 +280,7 @@ type UseUpdate struct {
 
 // Use is how much there is.
 type Use struct {
-	Used int64 `json:"used" minimum:"0" maximum:"1000000000000000"`
+	Used    int64    `json:"used" minimum:"0" maximum:"1000000000000000"`
+	Version int64    `json:"version,omitempty" minimum:"0" doc:"Of what was counted. What was said with a higher one stands."`
+	Settle  []string `json:"settle,omitempty" maxItems:"1000" doc:"Keys of reservations that used contains; they are given back, whatever the version."`
 }

@@ -138,7 +138,7 @@ func (h limits) setUse(ctx context.Context, _ auth.Principal, in tenantapi.UseUp
 	if err != nil {
 		return tenantapi.LimitUse{}, err
 	}
-	c, err := h.s.SetUse(ctx, ref, in.Limit, in.Body.Used)
+	c, err := h.s.SetUse(ctx, ref, models.Use{Limit: in.Limit, Used: in.Body.Used, Version: in.Body.Version, Settle: in.Body.Settle})
 	return use(c), err
 }
 

@@ -57,43 +57,38 @@ func (c Counter) Left() int64 {
 	return max(0, c.Allowed-c.Used-c.Held)
 }
 
-// share is the part of what is left that one may have who takes what he gets, so that
+// Share is the part of what is left that one may have who takes what he gets, so that
 // some is left to others.
-const share = 4
+const Share = 4
 
-// Grant is how much of amount may be set aside; 0 for nothing. In part, less is better
-// than none.
-func (c Counter) Grant(amount int64, partial bool) int64 {
-	left := c.Left()
-	switch {
-	case left == 0:
-		return 0
-	case partial:
-		return min(amount, max(1, left/share))
-	case amount > left:
-		return 0
+// Exceeded is the error for one more than there may be by the plan.
+func (c Counter) Exceeded(plan string, now time.Time) error {
+	if c.Resets.IsZero() {
+		return tenantapi.ErrLimitReached.Saying("The plan %s allows %d %s.", plan, c.Allowed, nouns[c.Limit])
 	}
-	return amount
+	return tenantapi.ErrQuotaExceeded.Saying("The plan %s allows %d %s a month.", plan, c.Allowed, nouns[c.Limit]).
+		After(max(time.Second, c.Resets.Sub(now)))
 }
 
-// Exceeded is the error for one more than there may be.
-func (c Counter) Exceeded(now time.Time) error {
-	if c.Resets.IsZero() {
-		return tenantapi.ErrLimitReached.Saying("The tenant's plan allows %d %s.", c.Allowed, c.Limit)
-	}
-	return tenantapi.ErrQuotaExceeded.After(max(time.Second, c.Resets.Sub(now)))
+// nouns are what the limits count, for people.
+var nouns = map[string]string{
+	tenantapi.LimitMembers: "members", tenantapi.LimitBases: "bases", tenantapi.LimitAPICalls: "API calls",
+	tenantapi.LimitStorage: "bytes of files", tenantapi.LimitAutomations: "automations",
 }
 
 // Period is the name of the time in which now lies, for what the limit counts, and when
 // the next one begins: a calendar month in UTC for API calls. What is not counted by the
 // time has one period without a name or an end.
 func Period(limit string, now time.Time) (name string, ends time.Time) {
-	if limit != tenantapi.LimitAPICalls {
+	if !Monthly(limit) {
 		return "", time.Time{}
 	}
 	now = now.UTC()
 	return now.Format("2006-01"), time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
 }
+
+// Monthly reports whether the limit is of a calendar month.
+func Monthly(limit string) bool { return limit == tenantapi.LimitAPICalls }
 
 // IsLimit reports whether there is a limit of that name.
 func IsLimit(name string) bool { return slices.Contains(tenantapi.Limits, name) }
@@ -119,6 +114,14 @@ type Order struct {
 	Partial    bool
 	For        time.Duration
 	Settle     map[string]int64 // how much was used of reservations that are over, by key
+}
+
+// Use is what the service that has what is counted says of it.
+type Use struct {
+	Limit   string
+	Used    int64
+	Version int64    // of two that are not 0 the higher one holds
+	Settle  []string // keys of reservations that Used contains
 }
 
 // AnnouncePlan is the job that tells of a changed plan all tenants that have it.

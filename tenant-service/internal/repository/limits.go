@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,7 +32,7 @@ func roomForMember(ctx context.Context, tx pgx.Tx, m models.Member) (exceeded, e
 		return nil, err
 	}
 	if c.Used > 0 && c.Left() == 0 {
-		return c.Exceeded(m.JoinedAt), nil
+		return c.Exceeded(p.Plan, m.JoinedAt), nil
 	}
 	return nil, nil
 }
@@ -137,135 +136,50 @@ type found struct {
 	Live bool
 }
 
-// reservations reads those with the keys.
-func (c counting) reservations(keys ...string) ([]found, error) {
-	rows, err := c.tx.Query(c.ctx, `
+// reservation returns that with the key, or tenantapi.ErrReservationGone.
+func (c counting) reservation(key string) (f found, err error) {
+	err = c.tx.QueryRow(c.ctx, `
 		SELECT key, name, period, amount, status, expires_at, status = 'open' AND expires_at > clock_timestamp()
-		FROM reservations WHERE tenant_id = $1 AND key = ANY($2) ORDER BY period, key`, c.tenant, keys)
+		FROM reservations WHERE tenant_id = $1 AND key = $2`, c.tenant, key).
+		Scan(&f.Key, &f.Limit, &f.Period, &f.Amount, &f.Status, &f.ExpiresAt, &f.Live)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return f, tenantapi.ErrReservationGone
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read reservations: %w", err)
+		return f, fmt.Errorf("read reservation: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f found, err error) {
-		err = row.Scan(&f.Key, &f.Limit, &f.Period, &f.Amount, &f.Status, &f.ExpiresAt, &f.Live)
-		return f, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read reservations: %w", err)
-	}
-	return list, nil
-}
-
-func (c counting) reservation(key string) (found, error) {
-	list, err := c.reservations(key)
-	if err != nil || len(list) == 0 {
-		return found{}, errors.Join(err, tenantapi.ErrReservationGone)
-	}
-	return list[0], nil
+	return f, nil
 }
 
 // Reserve sets some of a limit aside, having counted what was used of reservations that are
 // over. It returns tenantapi.ErrLimitReached or ErrQuotaExceeded if there is too little, and
 // ErrKeyReused if the key is another reservation's. What was settled is counted even then.
 func (r *Repository) Reserve(ctx context.Context, tenant id.TenantID, o models.Order) (res models.Reservation, resets time.Time, err error) {
-	var refused error
-	err = r.count(ctx, tenant, func(c counting) error {
-		now, err := clock(ctx, c.tx)
-		if err != nil {
-			return err
-		}
-		period, ends := models.Period(o.Limit, now)
-		resets = ends
-		if err := c.settle(o); err != nil {
-			return err
-		}
-		n, err := c.lock(o.Limit, period, ends)
-		if err != nil {
-			return err
-		}
-		old, err := c.reservation(o.Key)
-		switch {
-		case errors.Is(err, tenantapi.ErrReservationGone):
-		case err != nil:
-			return err
-		case old.Limit != o.Limit:
-			return tenantapi.ErrKeyReused
-		case old.Status == tenantapi.ReservationCommitted:
-			res = old.Reservation
-			return nil
-		case old.Live && (old.Amount > o.Amount || old.Amount < o.Amount && !o.Partial):
-			return tenantapi.ErrKeyReused
-		case old.Live && old.Period == period:
-			res, err = c.store(o, old.Amount, period)
-			return err
-		}
-		amount := n.Grant(o.Amount, o.Partial)
-		if amount == 0 {
-			refused = n.Exceeded(now)
-			return nil
-		}
-		res, err = c.store(o, amount, period)
-		return err
-	})
-	return res, resets, errors.Join(err, refused)
-}
-
-func (c counting) store(o models.Order, amount int64, period string) (models.Reservation, error) {
-	res := models.Reservation{Key: o.Key, Limit: o.Limit, Period: period, Amount: amount, Status: tenantapi.ReservationOpen}
-	err := c.tx.QueryRow(c.ctx, `
-		INSERT INTO reservations (tenant_id, key, name, period, amount, status, expires_at)
-		VALUES ($1, $2, $3, $4, $5, 'open', clock_timestamp() + $6::interval)
-		ON CONFLICT ON CONSTRAINT reservations_pkey DO UPDATE
-			SET period = excluded.period, amount = excluded.amount, status = excluded.status, expires_at = excluded.expires_at
-		RETURNING expires_at`, c.tenant, o.Key, o.Limit, period, amount, o.For).Scan(&res.ExpiresAt)
-	if err != nil {
-		return res, fmt.Errorf("store reservation: %w", err)
+	keys, used := make([]string, 0, len(o.Settle)), make([]int64, 0, len(o.Settle))
+	for key, n := range o.Settle {
+		keys, used = append(keys, key), append(used, n)
 	}
-	return res, nil
-}
-
-// settle counts what was used of reservations and forgets them. One that ran out, maybe
-// given to somebody else since, counts as far as there is room; what is unknown does not.
-func (c counting) settle(o models.Order) error {
-	if len(o.Settle) == 0 {
-		return nil
+	var outcome string
+	var plan, status *string
+	var allowed, amount *int64
+	var at, expires *time.Time
+	err = r.of(tenant).QueryRow(ctx, `
+		SELECT outcome, plan, allowed, asked_at, amount, status, expires_at FROM reserve_limit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		tenant, o.Key, o.Limit, models.Monthly(o.Limit), o.Amount, o.Partial, models.Share, o.For, keys, used).
+		Scan(&outcome, &plan, &allowed, &at, &amount, &status, &expires)
+	switch {
+	case err != nil:
+		return res, resets, fmt.Errorf("reserve: %w", err)
+	case outcome == "no_tenant":
+		return res, resets, tenantapi.ErrTenantNotFound
+	case outcome == "key_reused":
+		return res, resets, tenantapi.ErrKeyReused
 	}
-	keys := make([]string, 0, len(o.Settle))
-	for key := range o.Settle {
-		keys = append(keys, key)
+	period, resets := models.Period(o.Limit, *at)
+	if outcome == "refused" {
+		return res, resets, models.Counter{Limit: o.Limit, Allowed: *allowed, Resets: resets}.Exceeded(*plan, *at)
 	}
-	before, err := c.reservations(keys...)
-	if err != nil {
-		return err
-	}
-	var periods []string
-	for _, f := range before {
-		if f.Limit == o.Limit && !slices.Contains(periods, f.Period) {
-			periods = append(periods, f.Period)
-		}
-	}
-	for _, period := range periods { // in order: the current one is locked last
-		n, err := c.lock(o.Limit, period, time.Time{})
-		if err != nil {
-			return err
-		}
-		over, err := c.reservations(keys...) // again, under the lock
-		if err != nil {
-			return err
-		}
-		for _, f := range over {
-			if f.Limit == o.Limit && f.Period == period && f.Status == tenantapi.ReservationOpen {
-				n = spend(n, f, min(o.Settle[f.Key], f.Amount))
-			}
-		}
-		if err := c.use(o.Limit, period, n.Used); err != nil {
-			return err
-		}
-	}
-	_, err = c.tx.Exec(c.ctx, `DELETE FROM reservations WHERE tenant_id = $1 AND key = ANY($2) AND name = $3 AND status = 'open'`, c.tenant, keys, o.Limit)
-	if err != nil {
-		return fmt.Errorf("delete settled reservations: %w", err)
-	}
-	return nil
+	return models.Reservation{Key: o.Key, Limit: o.Limit, Period: period, Amount: *amount, Status: *status, ExpiresAt: *expires}, resets, nil
 }
 
 // spend counts what was used of an open reservation.
@@ -308,7 +222,7 @@ func (r *Repository) Commit(ctx context.Context, tenant id.TenantID, key string,
 		case amount > f.Amount:
 			return tenantapi.ErrBadLimit.Saying("Only %d are reserved.", f.Amount)
 		case !f.Live && amount > n.Left():
-			return n.Exceeded(f.ExpiresAt)
+			return n.Exceeded(c.plan.Plan, f.ExpiresAt)
 		}
 		if err := c.use(f.Limit, f.Period, spend(n, f, amount).Used); err != nil {
 			return err
@@ -355,14 +269,23 @@ func (c counting) close(key, status string, amount int64) error {
 	return nil
 }
 
-// SetUse says how much of a limit that is not counted by the time is used.
-func (r *Repository) SetUse(ctx context.Context, tenant id.TenantID, limit string, used int64) (n models.Counter, err error) {
+// SetUse says how much of a limit that is not counted by the time is used, and gives back
+// the reservations that are in it. What was said with a higher version stands.
+func (r *Repository) SetUse(ctx context.Context, tenant id.TenantID, u models.Use) (n models.Counter, err error) {
 	err = r.count(ctx, tenant, func(c counting) error {
-		if n, err = c.lock(limit, "", time.Time{}); err != nil {
+		if _, err := c.lock(u.Limit, "", time.Time{}); err != nil {
 			return err
 		}
-		n.Used = used
-		return c.use(limit, "", used)
+		batch := &pgx.Batch{}
+		batch.Queue(`
+			UPDATE limit_uses SET used = $3, version = $4
+			WHERE tenant_id = $1 AND name = $2 AND period = '' AND ($4 = 0 OR version <= $4)`, tenant, u.Limit, u.Used, u.Version)
+		batch.Queue(`DELETE FROM reservations WHERE tenant_id = $1 AND key = ANY($2) AND name = $3 AND status = 'open'`, tenant, u.Settle, u.Limit)
+		if err := c.tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("set use: %w", err)
+		}
+		n, err = c.lock(u.Limit, "", time.Time{})
+		return err
 	})
 	return n, err
 }

@@ -104,11 +104,11 @@ func (s *Limits) Reserve(ctx context.Context, tenant id.TenantID, o models.Order
 
 // SetUse says how much of a limit is used. What is counted by the time, or here, cannot be
 // set.
-func (s *Limits) SetUse(ctx context.Context, tenant id.TenantID, limit string, used int64) (models.Counter, error) {
-	if !models.Reserved(limit) || limit == tenantapi.LimitAPICalls {
+func (s *Limits) SetUse(ctx context.Context, tenant id.TenantID, u models.Use) (models.Counter, error) {
+	if !models.Reserved(u.Limit) || models.Monthly(u.Limit) {
 		return models.Counter{}, tenantapi.ErrBadLimit
 	}
-	return s.repo.SetUse(ctx, tenant, limit, used)
+	return s.repo.SetUse(ctx, tenant, u)
 }
 
 // AnnounceWorker tells of a changed plan all tenants that have it.
