@@ -22,8 +22,10 @@ put REDIS_URL "redis://:$(value REDIS_PASSWORD)@127.0.0.1:6379/0"
 put SERVICE_SECRET "$(random 32)"
 put SEAL_KEYS "k1:$(openssl rand -base64 32)"
 # For services run one by one: until permission-service is among them, the role in the
-# token decides what callers may do. docker-compose.yml and pyairtable up ask the service.
+# token decides what callers may do, and until tenant-service is, no plan limits anybody.
+# docker-compose.yml and pyairtable up ask the services.
 put PERMISSIONS role
+put LIMITS off
 # service, database: one role a database, each with a password of its own
 while read -r service database; do
 	name=$(tr 'a-z-' 'A-Z_' <<< "$service")

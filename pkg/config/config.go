@@ -55,6 +55,7 @@ type Base struct {
 	ClientSecret  Secret        `env:"CLIENT_SECRET" doc:"one service's own client secret, for services that are not given SERVICE_SECRET"`
 	SealKeys      Secret        `env:"SEAL_KEYS" doc:"keys of secrets at rest: kid:base64 of 32 bytes, comma-separated; the first seals, all open"`
 	Permissions   string        `env:"PERMISSIONS" default:"service" validate:"oneof=service role" doc:"who decides what callers may do: service (permission-service), or role, the token's role, for a fleet without it"`
+	Limits        string        `env:"LIMITS" default:"service" validate:"oneof=service off" doc:"who says how much tenants may have: service (tenant-service, by their plans), or off, as much as they like, for a fleet without it"`
 	OTLPEndpoint  string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT" validate:"omitempty,url" doc:"OTLP/HTTP collector of traces; none are sent without it"`
 	DrainDelay    time.Duration `env:"DRAIN_DELAY" default:"0s" validate:"min=0,max=5m" doc:"how long a stopping service still serves after /ready said no"`
 	StopTimeout   time.Duration `env:"STOP_TIMEOUT" default:"20s" validate:"min=1s,max=10m" doc:"how long a stop may take before it is forced"`
@@ -69,6 +70,13 @@ type Base struct {
 const (
 	PermissionsByService = "service"
 	PermissionsByRole    = "role"
+)
+
+// The values of LIMITS: tenant-service says how much tenants may have, or, in a fleet
+// without it, there are no limits.
+const (
+	LimitsByService = "service"
+	LimitsOff       = "off"
 )
 
 // Production reports whether conveniences for developers must be off.

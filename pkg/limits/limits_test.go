@@ -96,6 +96,15 @@ func (f *fake) source() limits.Source {
 			delete(f.open, in.Key)
 			return tenantapi.Reservation{}, f.fail
 		},
+		SetUse: func(_ context.Context, in tenantapi.UseUpdate) (tenantapi.LimitUse, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.used = in.Body.Used
+			for _, key := range in.Body.Settle {
+				delete(f.open, key)
+			}
+			return tenantapi.LimitUse{}, f.fail
+		},
 	}
 }
 
@@ -235,6 +244,87 @@ func TestTake_ARefusalIsRememberedForAMoment(t *testing.T) {
 	}
 }
 
+// While tenant-service takes its time, what is left of the lease goes on.
+func TestTake_NobodyWaitsForTheNextLease(t *testing.T) {
+	t.Parallel()
+	f, now := newFake(1_000_000), &clock{}
+	source, slow := f.source(), make(chan struct{})
+	asked := make(chan struct{}, 10)
+	reserve := source.Reserve
+	source.Reserve = func(ctx context.Context, in tenantapi.ReserveRequest) (tenantapi.Reservation, error) {
+		asked <- struct{}{}
+		if len(in.Body.Settle) > 0 || in.Body.Amount > 10 {
+			<-slow
+		}
+		return reserve(ctx, in)
+	}
+	c := limits.NewFrom(source, prometheus.NewRegistry(), now.now)
+	tenant := id.New[id.Tenant]()
+	take := func(times int) {
+		t.Helper()
+		for range times {
+			if err := c.Take(t.Context(), tenant, "api_calls"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	take(5) // half of the first one
+	<-asked
+	<-asked // for the second, twice as large, which does not come
+	take(5)
+	close(slow)
+	take(10) // half of that
+	<-asked
+	take(5)
+	now.pass(limits.LeaseUse * 9 / 10)
+	take(1)
+	if len(asked) != 0 {
+		t.Error("asked for more than the next one")
+	}
+}
+
+func TestTake_WhatWasRefusedIsAskedForAnewOnceThePlanChanged(t *testing.T) {
+	t.Parallel()
+	f, now := newFake(0), &clock{}
+	c := limits.NewFrom(f.source(), prometheus.NewRegistry(), now.now)
+	tenant := id.New[id.Tenant]()
+	if err := c.Take(t.Context(), tenant, "api_calls"); !errors.Is(err, tenantapi.ErrQuotaExceeded) {
+		t.Error(err)
+	}
+	f.set(func() { f.allowed = 1 })
+	c.Heard(tenant)
+	if err := c.Take(t.Context(), tenant, "api_calls"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestClient_NilAllowsEverything(t *testing.T) {
+	t.Parallel()
+	var c *limits.Client
+	tenant := id.New[id.Tenant]()
+	n, err := c.Limit(t.Context(), tenant, "bases")
+	err = errors.Join(err, c.Take(t.Context(), tenant, "api_calls"), c.Reserve(t.Context(), tenant, "bases", "a", 1),
+		c.Commit(t.Context(), tenant, "a"), c.Release(t.Context(), tenant, "a"), c.Report(t.Context(), tenant, "bases", 1, 1, "a"))
+	if n != tenantapi.Unlimited || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestReport_GivesBackWhatItContains(t *testing.T) {
+	t.Parallel()
+	f := newFake(2)
+	c := limits.NewFrom(f.source(), prometheus.NewRegistry(), time.Now)
+	tenant := id.New[id.Tenant]()
+	for _, key := range []string{"a", "b"} {
+		if err := c.Reserve(t.Context(), tenant, "bases", key, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Report(t.Context(), tenant, "bases", 1, 7, "a"); err != nil || f.used != 1 || len(f.open) != 1 {
+		t.Errorf("%v: %d used, %d set aside", err, f.used, len(f.open))
+	}
+}
+
 func TestReserve_RefusesAndFailsOpen(t *testing.T) {
 	t.Parallel()
 	f := newFake(1)
@@ -246,18 +336,18 @@ func TestReserve_RefusesAndFailsOpen(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	ok(c.Reserve(t.Context(), tenant, "bases", "a"))
-	if err := c.Reserve(t.Context(), tenant, "bases", "b"); !errors.Is(err, tenantapi.ErrQuotaExceeded) {
+	ok(c.Reserve(t.Context(), tenant, "bases", "a", 1))
+	if err := c.Reserve(t.Context(), tenant, "bases", "b", 1); !errors.Is(err, tenantapi.ErrQuotaExceeded) {
 		t.Error(err)
 	}
 	ok(c.Release(t.Context(), tenant, "a"))
-	ok(c.Reserve(t.Context(), tenant, "bases", "b"))
+	ok(c.Reserve(t.Context(), tenant, "bases", "b", 1))
 	ok(c.Commit(t.Context(), tenant, "b"))
 	if err := c.Commit(t.Context(), tenant, "b"); f.used != 1 || !errors.Is(err, tenantapi.ErrReservationGone) {
 		t.Errorf("%d counted, %v", f.used, err)
 	}
 	f.set(func() { f.fail = errs.ErrUnavailable })
-	ok(c.Reserve(t.Context(), tenant, "bases", "c"))
+	ok(c.Reserve(t.Context(), tenant, "bases", "c", 1))
 }
 
 func TestLimit_IsRememberedUntilItsChangeIsHeardOf(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 )
@@ -124,6 +125,11 @@ func is(t *testing.T, where string, compose composeFile, s api.Service, all []ap
 		decides = config.PermissionsByRole
 	}
 	equal("PERMISSIONS", got.Environment["PERMISSIONS"], decides)
+	counts := config.LimitsByService
+	if !slices.ContainsFunc(all, func(s api.Service) bool { return s.Name == tenantapi.Service.Name }) {
+		counts = config.LimitsOff
+	}
+	equal("LIMITS", got.Environment["LIMITS"], counts)
 }
 
 // What deploy/ says is the catalog, too.

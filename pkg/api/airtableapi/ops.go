@@ -129,7 +129,7 @@ var Pings = api.RawRoute{
 // Service is airtable-gateway.
 var Service = api.Service{
 	Name: "airtable-gateway", Title: "Airtable Gateway", Port: 8003, Database: "pyairtable_airtable", Phase: 1,
-	Needs:   []string{"auth-service", "user-service", "permission-service"},
+	Needs:   []string{"auth-service", "user-service", "permission-service", "tenant-service"},
 	Streams: []string{eventStream},
 	Ops: []api.Spec{
 		ListBases.Spec(), FetchBase.Spec(), ListTables.Spec(), FetchTable.Spec(),

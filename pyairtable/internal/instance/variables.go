@@ -12,6 +12,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
 	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/localinfra"
@@ -149,10 +150,16 @@ func (v variables) shared() map[string]string {
 	}
 	maps.DeleteFunc(vars, func(key, value string) bool { return value == "" || v.given(key) })
 	// What .env says is for services that run one by one: here it is known who runs.
-	if _, set := v.env("PERMISSIONS"); !set {
-		vars["PERMISSIONS"] = config.PermissionsByRole
-		if _, runs := v.urls[permissionapi.Service.Name]; runs {
-			vars["PERMISSIONS"] = config.PermissionsByService
+	for _, s := range []struct{ key, by, with, without string }{
+		{"PERMISSIONS", permissionapi.Service.Name, config.PermissionsByService, config.PermissionsByRole},
+		{"LIMITS", tenantapi.Service.Name, config.LimitsByService, config.LimitsOff},
+	} {
+		if _, set := v.env(s.key); set {
+			continue
+		}
+		vars[s.key] = s.without
+		if _, runs := v.urls[s.by]; runs {
+			vars[s.key] = s.with
 		}
 	}
 	return vars

@@ -7,42 +7,50 @@ import (
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 )
 
-// Who decides what callers may do follows from who runs: a .env file that was written
-// for services without permission-service does not take it out of the decision.
-func TestPermissions_AreDecidedByTheServiceIfItRuns(t *testing.T) {
+// Who decides what callers may do, and how much tenants may have, follows from who runs: a
+// .env file that was written for services without permission-service and tenant-service
+// does not take them out of the decision.
+func TestDecisions_AreTheServicesIfTheyRun(t *testing.T) {
 	t.Parallel()
 	dotEnv := filepath.Join(t.TempDir(), ".env")
-	if err := os.WriteFile(dotEnv, []byte("PERMISSIONS=role\n"), 0o600); err != nil {
+	if err := os.WriteFile(dotEnv, []byte("PERMISSIONS=role\nLIMITS=off\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	first := []app.Service{{Name: authapi.Service.Name}}
-	all := append([]app.Service{{Name: permissionapi.Service.Name}}, first...)
 	for _, c := range []struct {
-		name     string
-		services []app.Service
-		env      string
-		want     string
+		name, key     string
+		service       string // that decides, if it runs
+		with, without string
 	}{
-		{"all services", all, "", "service"},
-		{"without permission-service", first, "", "role"},
-		{"as somebody demands", all, "role", "role"},
+		{"permissions", "PERMISSIONS", permissionapi.Service.Name, "service", "role"},
+		{"limits", "LIMITS", tenantapi.Service.Name, "service", "off"},
 	} {
-		v, err := newVariables(Options{Services: c.services, DotEnv: dotEnv, Env: func(key string) (string, bool) {
-			return c.env, c.env != "" && key == "PERMISSIONS"
-		}})
-		if err != nil {
-			t.Fatal(err)
+		decides := func(services []app.Service, env string) string {
+			v, err := newVariables(Options{Services: services, DotEnv: dotEnv, Env: func(key string) (string, bool) {
+				return env, env != "" && key == c.key
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.files = func(string) string { return "" }
+			if told, ok := v.shared()[c.key]; ok {
+				return told
+			}
+			return env
 		}
-		v.files = func(string) string { return "" }
-		got := c.env
-		if told, ok := v.shared()["PERMISSIONS"]; ok {
-			got = told
+		all := append([]app.Service{{Name: c.service}}, first...)
+		if got := decides(all, ""); got != c.with {
+			t.Errorf("%s with the service: %q", c.name, got)
 		}
-		if got != c.want {
-			t.Errorf("%s: %q decides, want %q", c.name, got, c.want)
+		if got := decides(first, ""); got != c.without {
+			t.Errorf("%s without it: %q", c.name, got)
+		}
+		if got := decides(all, c.without); got != c.without {
+			t.Errorf("%s as somebody demands: %q", c.name, got)
 		}
 	}
 }
