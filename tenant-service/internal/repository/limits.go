@@ -107,8 +107,8 @@ func (r *Repository) count(ctx context.Context, tenant id.TenantID, fn func(c co
 }
 
 // lock locks a counter, which is made if there is none, and reads it.
-func (c counting) lock(limit, period string, ends time.Time) (models.Counter, error) {
-	n := models.Counter{Limit: limit, Allowed: c.plan.Allowed(limit), Resets: ends}
+func (c counting) lock(limit, period string) (models.Counter, error) {
+	n := models.Counter{Limit: limit, Allowed: c.plan.Allowed(limit)}
 	err := c.tx.QueryRow(c.ctx, `
 		INSERT INTO limit_uses AS u (tenant_id, name, period, used) VALUES ($1, $2, $3, 0)
 		ON CONFLICT ON CONSTRAINT limit_uses_pkey DO UPDATE SET used = u.used RETURNING used`, c.tenant, limit, period).Scan(&n.Used)
@@ -202,7 +202,7 @@ func (r *Repository) Commit(ctx context.Context, tenant id.TenantID, key string,
 		if err != nil {
 			return err
 		}
-		n, err := c.lock(f.Limit, f.Period, time.Time{})
+		n, err := c.lock(f.Limit, f.Period)
 		if err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ func (r *Repository) Release(ctx context.Context, tenant id.TenantID, key string
 		if err != nil {
 			return err
 		}
-		if _, err := c.lock(f.Limit, f.Period, time.Time{}); err != nil {
+		if _, err := c.lock(f.Limit, f.Period); err != nil {
 			return err
 		}
 		if f, err = c.reservation(key); err != nil { // again, under the lock
@@ -273,7 +273,7 @@ func (c counting) close(key, status string, amount int64) error {
 // the reservations that are in it. What was said with a higher version stands.
 func (r *Repository) SetUse(ctx context.Context, tenant id.TenantID, u models.Use) (n models.Counter, err error) {
 	err = r.count(ctx, tenant, func(c counting) error {
-		if _, err := c.lock(u.Limit, "", time.Time{}); err != nil {
+		if _, err := c.lock(u.Limit, ""); err != nil {
 			return err
 		}
 		batch := &pgx.Batch{}
@@ -284,7 +284,7 @@ func (r *Repository) SetUse(ctx context.Context, tenant id.TenantID, u models.Us
 		if err := c.tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("set use: %w", err)
 		}
-		n, err = c.lock(u.Limit, "", time.Time{})
+		n, err = c.lock(u.Limit, "")
 		return err
 	})
 	return n, err
