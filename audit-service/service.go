@@ -50,9 +50,13 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 		return err
 	}
 	handlers.Listen(consumer, services.NewRecorder(repo, vault, time.Now), cfg.Batch)
+	permits, err := a.Permit(ctx)
+	if err != nil {
+		return err
+	}
 	handlers.Register(a.API, handlers.Deps{
 		Reader: services.NewReader(repo, vault), Notary: notary, Keeper: keeper,
-		Exporter: services.NewExporter(repo, notary), Repository: repo,
+		Exporter: services.NewExporter(repo, notary), Repository: repo, Permits: permits,
 	})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/authtest"
 	"github.com/pyairtable/pyairtable/pkg/await"
+	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -57,11 +59,17 @@ type world struct {
 
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, issuer: authtest.New(t), tenant: id.New[id.Tenant](), owner: id.New[id.User]()}
+	return startWith(t, authtest.New(t), nil)
+}
+
+func startWith(t *testing.T, issuer *authtest.Issuer, vars map[string]string) *world {
+	t.Helper()
+	w := &world{t: t, issuer: issuer, tenant: id.New[id.Tenant](), owner: id.New[id.User]()}
 	w.env = map[string]string{
 		"AUTH_SERVICE_URL": w.issuer.URL, "DATABASE_URL": pgtest.URL(t, "audit-service", nil), "REDIS_URL": redistest.URL(t),
-		"SEAL_KEYS": seal.NewKey(), "AUDIT_SIGN_EVERY": "100ms", "AUDIT_EGRESS_ALLOWED": "127.0.0.0/8",
+		"SEAL_KEYS": seal.NewKey(), "PERMISSIONS": config.PermissionsByRole, "AUDIT_SIGN_EVERY": "100ms", "AUDIT_EGRESS_ALLOWED": "127.0.0.0/8",
 	}
+	maps.Copy(w.env, vars)
 	w.Running = apptest.Start(t, auditservice.Service, w.env)
 	var err error
 	if w.pool, err = pgxpool.New(t.Context(), w.env["DATABASE_URL"]); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/authtest"
 	"github.com/pyairtable/pyairtable/pkg/await"
+	"github.com/pyairtable/pyairtable/pkg/config"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -36,9 +37,15 @@ type world struct {
 
 func start(t testing.TB, vars map[string]string) *world {
 	t.Helper()
-	w := &world{t: t, issuer: authtest.New(t)}
+	return startWith(t, authtest.New(t), vars)
+}
+
+func startWith(t *testing.T, issuer *authtest.Issuer, vars map[string]string) *world {
+	t.Helper()
+	w := &world{t: t, issuer: issuer}
 	w.env = map[string]string{
 		"AUTH_SERVICE_URL": w.issuer.URL, "DATABASE_URL": pgtest.URL(t, tenantapi.Service.Name, repository.Migrations), "REDIS_URL": redistest.URL(t),
+		"PERMISSIONS": config.PermissionsByRole,
 	}
 	for k, v := range vars {
 		w.env[k] = v

@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
@@ -58,7 +59,15 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 		return err
 	}
 	handlers.Listen(consumer, repo)
-	tenants := services.NewTenants(repo, cfg.DeletionGrace, services.Clock)
+	checker, err := a.Permit(ctx)
+	if err != nil {
+		return err
+	}
+	permissions := a.Client(permissionapi.Service)
+	rights := services.NewRights(checker, func(ctx context.Context, in permissionapi.HandOnRequest) (permissionapi.HandOnAnswer, error) {
+		return rpc.Call(ctx, permissions, permissionapi.HandOn, in)
+	})
+	tenants := services.NewTenants(repo, rights, cfg.DeletionGrace, services.Clock)
 	handlers.Register(a.API, tenants, services.NewInvitations(repo, tenants, cfg.PublicURL, services.Clock), cfg.DevInbox)
 	handlers.RegisterLimits(a.API, services.NewLimits(repo, tenants), repo)
 	handlers.RegisterDomains(a.API, services.NewDomains(repo, tenants, dns, services.Clock))

@@ -45,8 +45,13 @@ type world struct {
 
 func start(t *testing.T) *world {
 	t.Helper()
+	return startWith(t, authtest.New(t), nil)
+}
+
+func startWith(t *testing.T, issuer *authtest.Issuer, vars map[string]string) *world {
+	t.Helper()
 	database := pgtest.URL(t, userapi.Service.Name, repository.Migrations)
-	w := &world{T: t, issuer: authtest.New(t)}
+	w := &world{T: t, issuer: issuer}
 	pool, err := postgres.Open(t.Context(), database, postgres.Options{AppName: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -54,10 +59,11 @@ func start(t *testing.T) *world {
 	t.Cleanup(pool.Close)
 	w.pool = pool
 
-	env := config.Overlay(map[string]string{
+	env := config.Overlay(vars, config.Overlay(map[string]string{
 		"DATABASE_URL": database, "REDIS_URL": redistest.URL(t), "AUTH_SERVICE_URL": w.issuer.URL,
 		"PORT": "0", "SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": strings.Repeat("s", 32), "LOG_LEVEL": "error",
-	}, func(string) (string, bool) { return "", false })
+		"PERMISSIONS": config.PermissionsByRole,
+	}, func(string) (string, bool) { return "", false }))
 	ctx, stop := context.WithCancel(context.Background())
 	address, ready, ended := make(chan string, 1), make(chan struct{}), make(chan error, 1)
 	go func() {

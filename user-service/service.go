@@ -30,8 +30,12 @@ func Wire(ctx context.Context, a *app.App, _ Config) error {
 	if err != nil {
 		return err
 	}
+	permits, err := a.Permit(ctx)
+	if err != nil {
+		return err
+	}
 	repo := repository.New(pool, time.Now)
 	handlers.Listen(consumer, repo)
-	handlers.Register(a.API, services.NewUsers(repo, a.Metrics, time.Now))
+	handlers.Register(a.API, services.NewUsers(repo, permits, a.Metrics, time.Now))
 	return nil
 }

@@ -14,10 +14,13 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/page"
 )
 
-type entries struct{ reader *services.Reader }
+type entries struct {
+	reader *services.Reader
+	by     readers
+}
 
 func (h entries) list(ctx context.Context, who auth.Principal, in auditapi.EntryQuery) (auditapi.EntryPage, error) {
-	if err := admins(who); err != nil {
+	if err := h.by.admit(ctx, who); err != nil {
 		return auditapi.EntryPage{}, err
 	}
 	return h.search(ctx, models.LogOf(who.TenantID), in)
@@ -39,7 +42,7 @@ func (h entries) search(ctx context.Context, log string, in auditapi.EntryQuery)
 }
 
 func (h entries) history(ctx context.Context, who auth.Principal, in auditapi.HistoryQuery) (auditapi.EntryPage, error) {
-	if err := admins(who); err != nil {
+	if err := h.by.admit(ctx, who); err != nil {
 		return auditapi.EntryPage{}, err
 	}
 	q := repository.Query{Base: in.BaseID, Record: in.RecordID, Field: in.FieldID}
@@ -77,7 +80,7 @@ func (h entries) page(ctx context.Context, log string, q repository.Query, text 
 }
 
 func (h entries) entry(ctx context.Context, who auth.Principal, in auditapi.EntryRef) (auditapi.Entry, error) {
-	if err := admins(who); err != nil {
+	if err := h.by.admit(ctx, who); err != nil {
 		return auditapi.Entry{}, err
 	}
 	e, err := h.reader.Entry(ctx, models.LogOf(who.TenantID), in.Seq)

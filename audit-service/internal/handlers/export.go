@@ -14,7 +14,10 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/logging"
 )
 
-type export struct{ exporter *services.Exporter }
+type export struct {
+	exporter *services.Exporter
+	by       readers
+}
 
 var (
 	errMethod = errs.New(errs.NotFound, "method_not_allowed", "The route does not take this method.")
@@ -40,11 +43,11 @@ func (h export) serve(c *gin.Context) {
 		httpx.Fail(c, errs.ErrInvalid.With(errs.Field{Pointer: "format", Detail: "want ndjson or csv"}))
 		return
 	}
-	if err := admins(who); err != nil {
+	ctx := c.Request.Context()
+	if err := h.by.admit(ctx, who); err != nil {
 		httpx.Fail(c, err)
 		return
 	}
-	ctx := c.Request.Context()
 	x, err := h.exporter.Begin(ctx, who, format, from)
 	if err != nil {
 		httpx.Fail(c, err)

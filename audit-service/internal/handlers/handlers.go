@@ -2,13 +2,19 @@
 package handlers
 
 import (
+	"context"
+	"errors"
+
 	"github.com/pyairtable/pyairtable/audit-service/internal/repository"
 	"github.com/pyairtable/pyairtable/audit-service/internal/services"
 	"github.com/pyairtable/pyairtable/pkg/api/auditapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/catalog"
+	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
+	"github.com/pyairtable/pyairtable/pkg/permit"
 )
 
 // Deps are what the handlers translate for.
@@ -18,17 +24,19 @@ type Deps struct {
 	Keeper     *services.Keeper
 	Exporter   *services.Exporter
 	Repository *repository.Repository
+	Permits    permit.Checker
 }
 
 // Register serves every operation of auditapi on a.
 func Register(a *httpx.API, d Deps) {
-	e := entries{d.Reader}
+	by := readers{d.Permits}
+	e := entries{d.Reader, by}
 	httpx.Handle(a, auditapi.ListEntries, e.list)
 	httpx.Handle(a, auditapi.GetEntry, e.entry)
 	httpx.Handle(a, auditapi.ListHistory, e.history)
 	httpx.Handle(a, auditapi.ListUnowned, e.unowned)
 
-	p := proofs{d.Notary}
+	p := proofs{d.Notary, by}
 	httpx.Handle(a, auditapi.GetHead, p.head)
 	httpx.Handle(a, auditapi.ProveInclusion, p.inclusion)
 	httpx.Handle(a, auditapi.ProveConsistency, p.consistency)
@@ -43,7 +51,7 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, auditapi.UpdateSink, k.updateSink)
 	httpx.Handle(a, auditapi.DeleteSink, k.deleteSink)
 
-	httpx.Raw(a, auditapi.Export, export{d.Exporter}.serve)
+	httpx.Raw(a, auditapi.Export, export{d.Exporter, by}.serve)
 }
 
 // Listen records every event of every service, of whatever type.
@@ -51,7 +59,22 @@ func Listen(c *events.Consumer, r *services.Recorder, batch int) {
 	c.OnBatches(events.Batches{Streams: catalog.Streams(), Size: batch, Apply: r.Record})
 }
 
-// admins refuses who may not use the log of his tenant.
+// readers are those who may read the log of their tenant: owners and admins, about whom
+// nobody is asked, and who has a role for it.
+type readers struct{ permits permit.Checker }
+
+func (r readers) admit(ctx context.Context, who auth.Principal) error {
+	if who.IsAdmin() {
+		return nil
+	}
+	err := r.permits.Check(ctx, who, permissionapi.ReadAudit, permit.Tenant(who.TenantID))
+	if errors.Is(err, errs.ErrForbidden) || errors.Is(err, errs.ErrNotFound) {
+		return auditapi.ErrAdminsOnly
+	}
+	return err
+}
+
+// admins refuses who may not decide what becomes of the log of his tenant.
 func admins(who auth.Principal) error {
 	if !who.IsAdmin() {
 		return auditapi.ErrAdminsOnly

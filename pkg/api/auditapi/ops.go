@@ -97,7 +97,7 @@ var Export = api.RawRoute{
 
 // Service is audit-service.
 var Service = api.Service{
-	Name: "audit-service", Title: "Audit", Port: 8017, Database: "pyairtable_audit", Phase: 3, Needs: []string{"auth-service"},
+	Name: "audit-service", Title: "Audit", Port: 8017, Database: "pyairtable_audit", Phase: 3, Needs: []string{"auth-service", "permission-service"},
 	Streams: []string{stream, requests},
 	Ops: []api.Spec{
 		ListEntries.Spec(), GetEntry.Spec(), ListHistory.Spec(), ListUnowned.Spec(),

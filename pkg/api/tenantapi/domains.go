@@ -60,7 +60,7 @@ var (
 	}
 	ListDomains = api.Op[DomainsQuery, DomainPage]{
 		Name: "listDomains", Method: http.MethodGet, Path: domains,
-		Summary: "List an organisation's domains", Description: "For owners and admins; oldest first.",
+		Summary: "List an organisation's domains", Description: "For owners, admins and who has settings.manage; oldest first.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTenantSuspended},
 	}
 	VerifyDomain = api.Op[DomainRef, Domain]{

@@ -17,7 +17,10 @@ var (
 	ErrTenantDeleting  = errs.New(errs.Conflict, "tenant_deleting", "The tenant is about to be deleted; undo that first.")
 	ErrNotDeleting     = errs.New(errs.Conflict, "tenant_not_deleting", "The tenant is not about to be deleted.")
 	ErrOwnersOnly      = errs.New(errs.Forbidden, "owners_only", "Only an owner may do this.")
-	ErrAdminsOnly      = errs.New(errs.Forbidden, "admins_only", "Only an owner or an admin may do this.")
+	ErrAdminsOnly      = errs.New(errs.Forbidden, "admins_only", "Only an owner, an admin or who has a role for it may do this.")
+	// ErrTooStrong keeps people from managing those above them, and from giving or taking
+	// what they do not have themselves.
+	ErrTooStrong = errs.New(errs.Forbidden, "role_too_strong", "Nobody manages somebody stronger, or gives and takes more than he has himself.")
 )
 
 // Errors of members.

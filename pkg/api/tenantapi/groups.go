@@ -26,7 +26,7 @@ const (
 var (
 	CreateGroup = api.Op[NewGroup, GroupMade]{
 		Name: "createGroup", Method: http.MethodPost, Path: groups, Status: http.StatusCreated, Idempotent: true,
-		Summary: "Make a group of members", Description: "By owners and admins. A name is taken whatever its case.",
+		Summary: "Make a group of members", Description: "By owners, admins and who has groups.manage. A name is taken whatever its case.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrPersonalTenant, ErrTenantDeleting, ErrTenantSuspended, ErrBadGroup, ErrGroupNameTaken, ErrMemberNotFound},
 	}
 	ListGroups = api.Op[GroupsQuery, GroupPage]{
@@ -40,13 +40,13 @@ var (
 	}
 	UpdateGroup = api.Op[GroupUpdate, GroupAnswer]{
 		Name: "updateGroup", Method: http.MethodPatch, Path: group,
-		Summary: "Rename a group", Description: "By owners and admins.",
+		Summary: "Rename a group", Description: "By owners, admins and who has groups.manage.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrGroupNotFound, ErrTenantDeleting, ErrBadGroup, ErrGroupNameTaken, errs.ErrPreconditionFailed},
 	}
 	DeleteGroup = api.Op[GroupRef, struct{}]{
 		Name: "deleteGroup", Method: http.MethodDelete, Path: group, Status: http.StatusNoContent,
-		Summary: "Delete a group", Description: "By owners and admins. What was granted to it ends.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrGroupNotFound, ErrTenantDeleting},
+		Summary: "Delete a group", Description: "By owners, admins and, if he could grant it himself, who has groups.manage. What was granted to it ends.",
+		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTooStrong, ErrGroupNotFound, ErrTenantDeleting},
 	}
 	ListGroupMembers = api.Op[GroupMembersQuery, MemberPage]{
 		Name: "listGroupMembers", Method: http.MethodGet, Path: groupMembers,
@@ -55,8 +55,8 @@ var (
 	}
 	ChangeGroupMembers = api.Op[GroupMembersChange, GroupAnswer]{
 		Name: "changeGroupMembers", Method: http.MethodPost, Path: groupMembers,
-		Summary: "Take members into a group, and out of it", Description: "By owners and admins, all of it or nothing. Who is in already, or was not in, stays so.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrGroupNotFound, ErrTenantDeleting, ErrMemberNotFound, errs.ErrPreconditionFailed},
+		Summary: "Take members into a group, and out of it", Description: "By owners, admins and, if he could grant what the group has, who has groups.manage; all of it or nothing. Who is in already, or was not in, stays so.",
+		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTooStrong, ErrGroupNotFound, ErrTenantDeleting, ErrMemberNotFound, errs.ErrPreconditionFailed},
 	}
 )
 

@@ -31,22 +31,22 @@ const (
 var (
 	CreateInvitation = api.Op[NewInvitation, InvitationMade]{
 		Name: "createInvitation", Method: http.MethodPost, Path: invitations, Status: http.StatusCreated, Idempotent: true, Rate: api.RateAuth,
-		Summary: "Invite somebody by mail", Description: "By owners and admins. The invitation can be accepted once, within a week, by the account with that address.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrPersonalTenant, ErrTenantDeleting, ErrTenantSuspended, ErrEmailDomain, ErrAlreadyInvited, ErrAlreadyMember},
+		Summary: "Invite somebody by mail", Description: "By owners, admins and who has members.manage, up to his own role. The invitation can be accepted once, within a week, by the account with that address.",
+		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTooStrong, ErrPersonalTenant, ErrTenantDeleting, ErrTenantSuspended, ErrEmailDomain, ErrAlreadyInvited, ErrAlreadyMember},
 	}
 	ListInvitations = api.Op[InvitationsQuery, InvitationPage]{
 		Name: "listInvitations", Method: http.MethodGet, Path: invitations,
-		Summary: "List the invitations that were not accepted", Description: "By owners and admins; oldest first.",
+		Summary: "List the invitations that were not accepted", Description: "By owners, admins and who has members.manage; oldest first.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly},
 	}
 	ResendInvitation = api.Op[InvitationRef, Invitation]{
 		Name: "resendInvitation", Method: http.MethodPost, Path: invitation + "/resend", Rate: api.RateAuth,
 		Summary: "Mail an invitation again", Description: "The mail before is void, and the week begins anew.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrInvitationNotFound, ErrTenantDeleting, ErrTenantSuspended, ErrEmailDomain},
+		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTooStrong, ErrInvitationNotFound, ErrTenantDeleting, ErrTenantSuspended, ErrEmailDomain},
 	}
 	RevokeInvitation = api.Op[InvitationRef, struct{}]{
 		Name: "revokeInvitation", Method: http.MethodDelete, Path: invitation, Status: http.StatusNoContent,
-		Summary: "Take an invitation back", Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrInvitationNotFound},
+		Summary: "Take an invitation back", Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTooStrong, ErrInvitationNotFound},
 	}
 	AcceptInvitation = api.Op[Acceptance, Accepted]{
 		Name: "acceptInvitation", Method: http.MethodPost, Path: "/api/v1/invitations/accept", Rate: api.RateAuth,

@@ -68,12 +68,12 @@ var (
 	}
 	ShowLimits = api.Op[TenantRef, TenantLimits]{
 		Name: "showLimits", Method: http.MethodGet, Path: tenant + "/limits",
-		Summary: "Show what a tenant's plan allows, and what is used of it", Description: "For all members but guests.",
+		Summary: "Show what a tenant's plan allows, and what is used of it", Description: "For all members but guests who do not have billing.read.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrTenantSuspended, errs.ErrForbidden},
 	}
 	ShowSubscription = api.Op[TenantRef, Subscription]{
 		Name: "showSubscription", Method: http.MethodGet, Path: tenant + "/subscription",
-		Summary: "Show a tenant's plan and until when it is paid", Description: "For owners and admins.",
+		Summary: "Show a tenant's plan and until when it is paid", Description: "For owners, admins and who has billing.read.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrTenantSuspended, ErrAdminsOnly},
 	}
 )

@@ -32,7 +32,7 @@ var (
 	}
 	UpdateTenant = api.Op[TenantUpdate, TenantAnswer]{
 		Name: "updateTenant", Method: http.MethodPatch, Path: tenant,
-		Summary: "Change a tenant's name, settings and rules for signing in", Description: "A JSON merge patch, by owners and admins.",
+		Summary: "Change a tenant's name, settings and rules for signing in", Description: "A JSON merge patch, by owners, admins and who has settings.manage.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrBadTenant, ErrSlugTaken, ErrPersonalTenant, ErrTenantDeleting, errs.ErrPreconditionFailed},
 	}
 	SuspendTenant = api.Op[TenantRef, TenantAnswer]{
@@ -74,13 +74,14 @@ var (
 	}
 	UpdateMember = api.Op[MemberUpdate, MemberAnswer]{
 		Name: "updateMember", Method: http.MethodPatch, Path: member,
-		Summary: "Change a member's roles, suspend him, rename a service account", Description: "By owners and admins; only an owner makes owners and changes them. An owner cannot be suspended.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrMemberNotFound, ErrAdminsOnly, ErrOwnersOnly, ErrLastOwner, ErrBadRole, ErrOwnerSuspended, ErrTenantDeleting, errs.ErrPreconditionFailed},
+		Summary: "Change a member's roles, suspend him, rename a service account", Description: "By owners and admins; only an owner makes owners and changes them. An owner cannot be suspended. " +
+			"Who has members.manage, or service_accounts.manage, changes those who are no stronger than he is, and gives and takes what he could grant himself.",
+		Errors: []*errs.Error{ErrTenantNotFound, ErrMemberNotFound, ErrAdminsOnly, ErrOwnersOnly, ErrTooStrong, ErrLastOwner, ErrBadRole, ErrOwnerSuspended, ErrTenantDeleting, errs.ErrPreconditionFailed},
 	}
 	RemoveMember = api.Op[MemberRef, struct{}]{
 		Name: "removeMember", Method: http.MethodDelete, Path: member, Status: http.StatusNoContent,
-		Summary: "Remove a member", Description: "By owners and admins; only an owner removes owners. The member's sessions and tokens for the tenant end within a second.",
-		Errors: []*errs.Error{ErrTenantNotFound, ErrMemberNotFound, ErrAdminsOnly, ErrOwnersOnly, ErrLastOwner, ErrPersonalTenant},
+		Summary: "Remove a member", Description: "By owners, admins and, those who are no stronger than he is, who has members.manage or service_accounts.manage; only an owner removes owners. The member's sessions and tokens for the tenant end within a second.",
+		Errors: []*errs.Error{ErrTenantNotFound, ErrMemberNotFound, ErrAdminsOnly, ErrOwnersOnly, ErrTooStrong, ErrLastOwner, ErrPersonalTenant},
 	}
 	LeaveTenant = api.Op[TenantRef, struct{}]{
 		Name: "leaveTenant", Method: http.MethodPost, Path: tenant + "/leave", Status: http.StatusNoContent,
@@ -90,7 +91,7 @@ var (
 
 // Service is tenant-service.
 var Service = api.Service{
-	Name: "tenant-service", Title: "Tenants", Port: 8004, Database: "pyairtable_tenants", Phase: 2, Needs: []string{"auth-service"},
+	Name: "tenant-service", Title: "Tenants", Port: 8004, Database: "pyairtable_tenants", Phase: 2, Needs: []string{"auth-service", "permission-service"},
 	Streams: []string{stream},
 	Raw:     []api.RawRoute{SCIM},
 	Ops: slices.Concat([]api.Spec{

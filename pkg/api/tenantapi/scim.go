@@ -38,7 +38,7 @@ var (
 	}
 	ListSCIMTokens = api.Op[SCIMTokensQuery, SCIMTokenPage]{
 		Name: "listScimTokens", Method: http.MethodGet, Path: scimTokens,
-		Summary: "List a tenant's SCIM tokens", Description: "By owners and admins; oldest first.",
+		Summary: "List a tenant's SCIM tokens", Description: "By owners, admins and who has directories.manage; oldest first.",
 		Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly},
 	}
 	RotateSCIMToken = api.Op[SCIMTokenRef, NewSecret]{

@@ -13,9 +13,9 @@ import (
 var CreateServiceAccount = api.Op[NewServiceAccount, MemberMade]{
 	Name: "createServiceAccount", Method: http.MethodPost, Path: tenant + "/service-accounts", Status: http.StatusCreated, Idempotent: true,
 	Summary: "Make a service account",
-	Description: "By owners and admins. It is a member, whose user cannot sign in: owners and admins make its access tokens at auth-service, " +
+	Description: "By owners, admins and, up to his own role, who has service_accounts.manage. It is a member, whose user cannot sign in: owners and admins make its access tokens at auth-service, " +
 		"with its user_id as service_account_id. It is changed and removed as other members are.",
-	Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrPersonalTenant, ErrTenantDeleting, ErrTenantSuspended},
+	Errors: []*errs.Error{ErrTenantNotFound, ErrAdminsOnly, ErrTooStrong, ErrPersonalTenant, ErrTenantDeleting, ErrTenantSuspended},
 }
 
 // NewServiceAccount makes a service account.

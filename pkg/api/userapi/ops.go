@@ -40,7 +40,7 @@ var (
 )
 
 // The users of the caller's tenant. Everybody in it but guests sees the others;
-// owners and admins change them.
+// owners, admins and who has members.manage change them.
 var (
 	ListUsers = api.Op[UsersQuery, UserPage]{
 		Name: "listUsers", Method: http.MethodGet, Path: "/api/v1/users",
@@ -76,7 +76,7 @@ var LookUpUsers = api.Op[UserIDs, UserCards]{
 // Service is user-service.
 var Service = api.Service{
 	Name: "user-service", Title: "Users", Port: 8002, Database: "pyairtable_users", Phase: 1,
-	Needs:   []string{"auth-service"},
+	Needs:   []string{"auth-service", "permission-service"},
 	Streams: []string{stream},
 	Ops: []api.Spec{
 		GetMe.Spec(), ReplaceMe.Spec(), PatchMe.Spec(),

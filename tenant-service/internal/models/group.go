@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
@@ -46,10 +47,10 @@ type GroupEdit struct {
 	Gone             bool // it is deleted
 }
 
-// MayOrganise refuses callers who do not manage the tenant, and tenants that have neither
-// groups nor service accounts.
-func (s *Scene) MayOrganise() error {
-	if err := s.mayManage(); err != nil {
+// MayOrganise refuses callers who have none of the permissions, and tenants that have
+// neither groups nor service accounts.
+func (s *Scene) MayOrganise(permissions ...string) error {
+	if err := s.mayManage(permissions...); err != nil {
 		return err
 	}
 	switch {
@@ -60,3 +61,18 @@ func (s *Scene) MayOrganise() error {
 	}
 	return nil
 }
+
+// MayAddServiceAccount refuses callers who do not manage service accounts, or would make
+// one that is stronger than they are.
+func (s *Scene) MayAddServiceAccount(m Member) error {
+	if err := s.MayOrganise(permissionapi.ManageServiceAccounts); err != nil {
+		return err
+	}
+	if err := s.upTo(m.Role); err != nil {
+		return err
+	}
+	return s.MayHandOn(m.CustomRoles...)
+}
+
+// MayRevokeTokens refuses callers who do not manage directories.
+func (s *Scene) MayRevokeTokens() error { return s.mayManage(permissionapi.ManageDirectories) }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
@@ -78,9 +79,10 @@ type SendMail struct {
 // Kind implements river.JobArgs.
 func (SendMail) Kind() string { return "send_mail" }
 
-// MayInvite refuses callers and addresses that do not invite, or are not invited.
-func (s *Scene) MayInvite(email string) error {
-	if err := s.mayManage(); err != nil {
+// MayInvite refuses callers and addresses that do not invite, or are not invited, and roles
+// that are stronger than the caller's.
+func (s *Scene) MayInvite(email, role string) error {
+	if err := s.MayManageInvitation(role); err != nil {
 		return err
 	}
 	switch {
@@ -94,8 +96,13 @@ func (s *Scene) MayInvite(email string) error {
 	return nil
 }
 
-// MayManageInvitations refuses callers who do not manage the tenant.
-func (s *Scene) MayManageInvitations() error { return s.mayManage() }
+// MayManageInvitation refuses callers who do not manage invitations to the role.
+func (s *Scene) MayManageInvitation(role string) error {
+	if err := s.mayManage(permissionapi.ManageMembers); err != nil {
+		return err
+	}
+	return s.upTo(role)
+}
 
 // AdmitsAddress reports whether the tenant takes members with that address.
 func (s Security) AdmitsAddress(email string) bool {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/etag"
@@ -20,6 +21,8 @@ type Scene struct {
 	Target  *Member   // whom it is about; nil for nobody. The same as Actor if it is about himself
 	Owners  []*Member // of the tenant, in the order in which they joined
 	Removed bool      // Target's membership is over
+	may     []string  // what the caller may beside that; see Caller
+	handsOn []string
 	// Changed names what of the tenant is new, as in tenantapi.TenantChanged.
 	Changed []string
 
@@ -35,6 +38,10 @@ type Caller struct {
 	// Directory is a directory that provisions the tenant: it has a role and no
 	// membership.
 	Directory bool
+	// May is what of permissionapi.Administration his custom roles let him do, and HandsOn
+	// the custom roles that he may give and take, and the groups that he may let people
+	// into and take them out of. Owners and admins may all of that.
+	May, HandsOn []string
 }
 
 // DirectoryOf is a caller who may what an admin of the tenant may.
@@ -45,7 +52,7 @@ func DirectoryOf(tenant id.TenantID) Caller {
 // NewScene returns a scene of the tenant with those members that matter: its owners, the
 // caller, and whom it is about. It is false if the caller is not among them, or suspended.
 func NewScene(t Tenant, members []Member, c Caller, about About) (*Scene, bool) {
-	s := &Scene{Tenant: t, before: map[MemberID]int64{}}
+	s := &Scene{Tenant: t, may: c.May, handsOn: c.HandsOn, before: map[MemberID]int64{}}
 	for i := range members {
 		m := &members[i]
 		s.members = append(s.members, m)
@@ -86,9 +93,54 @@ func (s *Scene) change(now time.Time, fields ...string) {
 	s.Changed = append(s.Changed, fields...)
 }
 
-func (s *Scene) mayManage() error {
-	if !IsAdmin(s.Role) {
-		return tenantapi.ErrAdminsOnly
+// mayManage refuses callers who have none of the permissions.
+func (s *Scene) mayManage(permissions ...string) error {
+	if IsAdmin(s.Role) || slices.ContainsFunc(permissions, func(p string) bool { return slices.Contains(s.may, p) }) {
+		return nil
+	}
+	return tenantapi.ErrAdminsOnly
+}
+
+// MayHandOn refuses callers who may not give and take the custom roles, or what the groups
+// have.
+func (s *Scene) MayHandOn(things ...string) error {
+	for _, t := range things {
+		if !IsAdmin(s.Role) && !slices.Contains(s.handsOn, t) {
+			return tenantapi.ErrTooStrong
+		}
+	}
+	return nil
+}
+
+// mayManageTarget refuses callers who do not manage what Target is.
+func (s *Scene) mayManageTarget() error {
+	switch {
+	case s.Target == nil:
+		if err := s.mayManage(permissionapi.ManageMembers, permissionapi.ManageServiceAccounts); err != nil {
+			return err
+		}
+		return tenantapi.ErrMemberNotFound
+	case s.Target.Kind == tenantapi.MemberServiceAccount:
+		return s.mayManage(permissionapi.ManageServiceAccounts)
+	}
+	return s.mayManage(permissionapi.ManageMembers)
+}
+
+// beneath refuses callers who are weaker than Target.
+func (s *Scene) beneath() error {
+	switch {
+	case s.Target.Role == tenantapi.RoleOwner && s.Role != tenantapi.RoleOwner:
+		return tenantapi.ErrOwnersOnly
+	case rank(s.Target.Role) > rank(s.Role):
+		return tenantapi.ErrTooStrong
+	}
+	return nil
+}
+
+// upTo refuses callers who are weaker than the role.
+func (s *Scene) upTo(role string) error {
+	if rank(role) > rank(s.Role) {
+		return tenantapi.ErrTooStrong
 	}
 	return nil
 }
@@ -105,7 +157,7 @@ func (s *Scene) mayOwn() error {
 
 // Reconfigure edits the settings.
 func (s *Scene) Reconfigure(next Settings, match etag.Match, now time.Time) error {
-	if err := s.mayManage(); err != nil {
+	if err := s.mayManage(permissionapi.ManageSettings); err != nil {
 		return err
 	}
 	switch {
@@ -206,12 +258,10 @@ func (s *Scene) Transfer(now time.Time) error {
 
 // SetRoles gives Target other roles; nil leaves them as they are.
 func (s *Scene) SetRoles(role *string, custom *[]string, match etag.Match, now time.Time) error {
-	if err := s.mayManage(); err != nil {
+	if err := s.mayManageTarget(); err != nil {
 		return err
 	}
 	switch {
-	case s.Target == nil:
-		return tenantapi.ErrMemberNotFound
 	case s.Status() == tenantapi.StatusDeleting:
 		return tenantapi.ErrTenantDeleting
 	case !match.Holds(s.Target.Version):
@@ -222,8 +272,13 @@ func (s *Scene) SetRoles(role *string, custom *[]string, match etag.Match, now t
 			return err
 		}
 	}
-	if s.Target.Role == tenantapi.RoleOwner && s.Role != tenantapi.RoleOwner {
-		return tenantapi.ErrOwnersOnly
+	if err := s.beneath(); err != nil {
+		return err
+	}
+	if custom != nil {
+		if err := s.MayHandOn(Differing(*custom, s.Target.CustomRoles)...); err != nil {
+			return err
+		}
 	}
 	if role != nil && *role != s.Target.Role {
 		if s.Target.Role == tenantapi.RoleOwner {
@@ -251,7 +306,18 @@ func (s *Scene) mayGive(role string) error {
 	case role == tenantapi.RoleOwner && s.Target.Suspended():
 		return tenantapi.ErrBadRole.Saying("Who is suspended cannot own a tenant.")
 	}
-	return nil
+	return s.upTo(role)
+}
+
+// Differing are those that are in one of the lists only.
+func Differing(a, b []string) []string {
+	var out []string
+	for _, s := range slices.Concat(a, b) {
+		if slices.Contains(a, s) != slices.Contains(b, s) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // SuspendMember shuts Target out of the tenant, or lets him in again. Again changes nothing.
@@ -286,14 +352,11 @@ func (s *Scene) RenameMember(name string, now time.Time) error {
 
 // Remove ends Target's membership.
 func (s *Scene) Remove(now time.Time) error {
-	if err := s.mayManage(); err != nil {
+	if err := s.mayManageTarget(); err != nil {
 		return err
 	}
-	switch {
-	case s.Target == nil:
-		return tenantapi.ErrMemberNotFound
-	case s.Target.Role == tenantapi.RoleOwner && s.Role != tenantapi.RoleOwner:
-		return tenantapi.ErrOwnersOnly
+	if err := s.beneath(); err != nil {
+		return err
 	}
 	return s.end(now)
 }

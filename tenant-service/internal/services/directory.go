@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/api/authapi"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -39,9 +40,10 @@ func NewDirectory(repo *repository.Repository, tenants *Tenants, provision Provi
 // Base is the address under which the resources lie.
 func (s *Directory) Base() string { return s.base }
 
-// CreateToken makes a token of the tenant and returns its text, which is not kept.
+// CreateToken makes a token of the tenant and returns its text, which is not kept. It may
+// what an admin may, so that nobody less makes one.
 func (s *Directory) CreateToken(ctx context.Context, who auth.Principal, tenant id.TenantID, name string, expires time.Time) (models.SCIMToken, string, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant)
 	if err != nil {
 		return models.SCIMToken{}, "", err
 	}
@@ -62,7 +64,7 @@ func (s *Directory) CreateToken(ctx context.Context, who auth.Principal, tenant 
 
 // RotateToken replaces a token's text.
 func (s *Directory) RotateToken(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.SCIMTokenID) (models.SCIMToken, string, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant)
 	if err != nil {
 		return models.SCIMToken{}, "", err
 	}
@@ -73,22 +75,18 @@ func (s *Directory) RotateToken(ctx context.Context, who auth.Principal, tenant 
 
 // RevokeToken ends a token, also in a tenant that is about to be deleted.
 func (s *Directory) RevokeToken(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.SCIMTokenID) error {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageDirectories)
 	if err != nil {
 		return err
 	}
-	_, err = s.repo.ChangeSCIMToken(ctx, c, ref, nil, (*models.Scene).MayManageInvitations)
+	_, err = s.repo.ChangeSCIMToken(ctx, c, ref, nil, (*models.Scene).MayRevokeTokens)
 	return err
 }
 
 // Tokens lists a tenant's tokens, oldest first.
 func (s *Directory) Tokens(ctx context.Context, who auth.Principal, tenant id.TenantID, after models.SCIMTokenID, limit int) ([]models.SCIMToken, error) {
-	_, role, err := s.tenants.enter(ctx, who, tenant)
-	if err != nil {
+	if err := s.tenants.enterFor(ctx, who, tenant, permissionapi.ManageDirectories); err != nil {
 		return nil, err
-	}
-	if !models.IsAdmin(role) {
-		return nil, tenantapi.ErrAdminsOnly
 	}
 	return s.repo.SCIMTokens(ctx, tenant, after, limit)
 }

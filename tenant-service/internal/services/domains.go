@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -45,7 +46,7 @@ func Resolver(address string) *net.Resolver {
 
 // Add names a domain that is to be proved.
 func (s *Domains) Add(ctx context.Context, who auth.Principal, tenant id.TenantID, name, role string, autoJoin bool) (models.Domain, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant)
 	if err != nil {
 		return models.Domain{}, err
 	}
@@ -69,12 +70,8 @@ func mayManageDomains(sc *models.Scene) error {
 
 // List returns the tenant's domains, oldest first.
 func (s *Domains) List(ctx context.Context, who auth.Principal, tenant id.TenantID, after models.DomainID, limit int) ([]models.Domain, error) {
-	_, role, err := s.tenants.enter(ctx, who, tenant)
-	if err != nil {
+	if err := s.tenants.enterFor(ctx, who, tenant, permissionapi.ManageSettings); err != nil {
 		return nil, err
-	}
-	if !models.IsAdmin(role) {
-		return nil, tenantapi.ErrAdminsOnly
 	}
 	return s.repo.Domains(ctx, tenant, after, limit)
 }
@@ -142,7 +139,7 @@ func (s *Domains) Remove(ctx context.Context, who auth.Principal, tenant id.Tena
 }
 
 func (s *Domains) change(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.DomainID, change func(*models.Domain) (removed bool)) (models.Domain, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant)
 	if err != nil {
 		return models.Domain{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -28,7 +29,7 @@ func NewGroups(repo *repository.Repository, tenants *Tenants, now func() time.Ti
 
 // Create makes a group with its first members.
 func (s *Groups) Create(ctx context.Context, who auth.Principal, tenant id.TenantID, name string, first []models.MemberID) (models.Group, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageGroups)
 	if err != nil {
 		return models.Group{}, err
 	}
@@ -36,15 +37,24 @@ func (s *Groups) Create(ctx context.Context, who auth.Principal, tenant id.Tenan
 		return models.Group{}, err
 	}
 	g := models.NewGroup(tenant, name, "", s.now())
-	return g, s.repo.CreateGroup(ctx, c, g, first, mayOrganise)
+	return g, s.repo.CreateGroup(ctx, c, g, first, mayGroup)
 }
 
-// mayOrganise is models.Scene.MayOrganise in a tenant that admits the caller.
-func mayOrganise(sc *models.Scene) error {
+// mayOrganise is models.Scene.MayOrganise for owners and admins, in a tenant that admits
+// the caller.
+func mayOrganise(sc *models.Scene) error { return admitted(sc, sc.MayOrganise()) }
+
+// mayGroup is mayOrganise for those who manage groups.
+func mayGroup(sc *models.Scene) error {
+	return admitted(sc, sc.MayOrganise(permissionapi.ManageGroups))
+}
+
+// admitted is the rule's answer in a tenant that admits the caller.
+func admitted(sc *models.Scene, rule error) error {
 	if !sc.Admits(sc.Role) {
 		return tenantapi.ErrTenantSuspended
 	}
-	return sc.MayOrganise()
+	return rule
 }
 
 func groupName(name string) (string, error) {
@@ -57,7 +67,7 @@ func groupName(name string) (string, error) {
 
 // Rename gives the group another name, unless it is nil.
 func (s *Groups) Rename(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match, name *string) (models.Group, error) {
-	return s.change(ctx, who, tenant, ref, match, func(g *models.GroupEdit) (err error) {
+	return s.change(ctx, who, tenant, ref, match, false, func(g *models.GroupEdit) (err error) {
 		if name != nil {
 			g.Name, err = groupName(*name)
 		}
@@ -65,36 +75,48 @@ func (s *Groups) Rename(ctx context.Context, who auth.Principal, tenant id.Tenan
 	})
 }
 
-// ChangeMembers takes members into the group and out of it.
+// ChangeMembers takes members into the group and out of it: the caller may hand on what it
+// has.
 func (s *Groups) ChangeMembers(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match,
 	add, remove []models.MemberID) (models.Group, error) {
-	return s.change(ctx, who, tenant, ref, match, func(g *models.GroupEdit) error {
+	return s.change(ctx, who, tenant, ref, match, true, func(g *models.GroupEdit) error {
 		g.Add, g.Remove = add, remove
 		return nil
 	})
 }
 
-// Delete ends the group.
+// Delete ends the group, with what was given to it and denied to it: the caller may hand
+// that on.
 func (s *Groups) Delete(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID) error {
-	_, err := s.change(ctx, who, tenant, ref, etag.Match{}, func(g *models.GroupEdit) error {
+	_, err := s.change(ctx, who, tenant, ref, etag.Match{}, true, func(g *models.GroupEdit) error {
 		g.Gone = true
 		return nil
 	})
 	return err
 }
 
-func (s *Groups) change(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match,
+func (s *Groups) change(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.GroupID, match etag.Match, handsOn bool,
 	edit func(*models.GroupEdit) error) (models.Group, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageGroups)
 	if err != nil {
 		return models.Group{}, err
 	}
+	if handsOn {
+		if err := s.tenants.rights.noteHandOn(ctx, &c, nil, []string{ref.String()}); err != nil {
+			return models.Group{}, err
+		}
+	}
 	return s.repo.ChangeGroup(ctx, c, ref, func(sc *models.Scene, g *models.Group) (models.GroupEdit, error) {
-		if err := mayOrganise(sc); err != nil {
+		if err := mayGroup(sc); err != nil {
 			return models.GroupEdit{}, err
 		}
 		if g == nil {
 			return models.GroupEdit{}, tenantapi.ErrGroupNotFound
+		}
+		if handsOn {
+			if err := sc.MayHandOn(ref.String()); err != nil {
+				return models.GroupEdit{}, err
+			}
 		}
 		if !match.Holds(g.Version) {
 			return models.GroupEdit{}, errs.ErrPreconditionFailed
@@ -117,7 +139,10 @@ func (s *Groups) List(ctx context.Context, who auth.Principal, tenant id.TenantI
 // sees returns the user whose groups alone the caller sees; zero for everybody's.
 func (s *Groups) sees(ctx context.Context, who auth.Principal, tenant id.TenantID) (id.UserID, error) {
 	_, role, err := s.tenants.enter(ctx, who, tenant)
-	if err != nil || models.SeesMembers(role) {
+	if err != nil {
+		return id.UserID{}, err
+	}
+	if all, err := s.tenants.seesMembers(ctx, who, role); all || err != nil {
 		return id.UserID{}, err
 	}
 	return who.UserID, nil
@@ -146,7 +171,7 @@ func (s *Groups) Members(ctx context.Context, who auth.Principal, tenant id.Tena
 
 // AddServiceAccount makes a member that is a program.
 func (s *Groups) AddServiceAccount(ctx context.Context, who auth.Principal, tenant id.TenantID, name, role string, custom []string) (models.Member, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageServiceAccounts)
 	if err != nil {
 		return models.Member{}, err
 	}
@@ -157,7 +182,10 @@ func (s *Groups) AddServiceAccount(ctx context.Context, who auth.Principal, tena
 		return models.Member{}, err
 	}
 	m := models.NewServiceAccount(tenant, name, role, custom, s.now())
-	return m, s.repo.AddServiceAccount(ctx, c, m, mayOrganise)
+	if err := s.tenants.rights.noteHandOn(ctx, &c, custom, nil); err != nil {
+		return models.Member{}, err
+	}
+	return m, s.repo.AddServiceAccount(ctx, c, m, func(sc *models.Scene) error { return admitted(sc, sc.MayAddServiceAccount(m)) })
 }
 
 func accountName(name string) (string, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -35,7 +36,7 @@ func NewInvitations(repo *repository.Repository, tenants *Tenants, publicURL str
 
 // Invite mails an invitation to the address.
 func (s *Invitations) Invite(ctx context.Context, who auth.Principal, tenant id.TenantID, email, role string) (models.Invitation, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageMembers)
 	if err != nil {
 		return models.Invitation{}, err
 	}
@@ -52,7 +53,7 @@ func (s *Invitations) Invite(ctx context.Context, who auth.Principal, tenant id.
 		if !sc.Admits(sc.Role) {
 			return models.Mail{}, nil, tenantapi.ErrTenantSuspended
 		}
-		if err := sc.MayInvite(email); err != nil {
+		if err := sc.MayInvite(email, role); err != nil {
 			return models.Mail{}, nil, err
 		}
 		return s.mail(sc.Tenant, i, token), []events.Event{invitationEvent(ctx, tenantapi.InvitationSent, i, id.UserID{}, who.UserID)}, nil
@@ -61,7 +62,7 @@ func (s *Invitations) Invite(ctx context.Context, who auth.Principal, tenant id.
 
 // Resend mails the invitation again, with another token; the one before is void.
 func (s *Invitations) Resend(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.InvitationID) (models.Invitation, error) {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageMembers)
 	if err != nil {
 		return models.Invitation{}, err
 	}
@@ -69,7 +70,7 @@ func (s *Invitations) Resend(ctx context.Context, who auth.Principal, tenant id.
 		if !sc.Admits(sc.Role) {
 			return nil, nil, tenantapi.ErrTenantSuspended
 		}
-		if err := sc.MayInvite(i.Email); err != nil && (!i.ID.IsZero() || !errors.Is(err, tenantapi.ErrEmailDomain)) {
+		if err := sc.MayInvite(i.Email, i.Role); err != nil && (!i.ID.IsZero() || !errors.Is(err, tenantapi.ErrEmailDomain)) {
 			return nil, nil, err
 		}
 		token := models.NewInvitationToken()
@@ -82,12 +83,12 @@ func (s *Invitations) Resend(ctx context.Context, who auth.Principal, tenant id.
 
 // Revoke takes the invitation back.
 func (s *Invitations) Revoke(ctx context.Context, who auth.Principal, tenant id.TenantID, ref models.InvitationID) error {
-	c, err := caller(who, tenant)
+	c, err := s.tenants.rights.caller(ctx, who, tenant, permissionapi.ManageMembers)
 	if err != nil {
 		return err
 	}
 	_, err = s.repo.ChangeInvitation(ctx, c, ref, func(sc *models.Scene, i *models.Invitation) (*models.Mail, []events.Event, error) {
-		if err := sc.MayManageInvitations(); err != nil {
+		if err := sc.MayManageInvitation(i.Role); err != nil {
 			return nil, nil, err
 		}
 		i.Version++
@@ -98,12 +99,8 @@ func (s *Invitations) Revoke(ctx context.Context, who auth.Principal, tenant id.
 
 // List returns invitations that are open or have expired, oldest first.
 func (s *Invitations) List(ctx context.Context, who auth.Principal, tenant id.TenantID, after models.InvitationID, limit int) ([]models.Invitation, error) {
-	_, role, err := s.tenants.enter(ctx, who, tenant)
-	if err != nil {
+	if err := s.tenants.enterFor(ctx, who, tenant, permissionapi.ManageMembers); err != nil {
 		return nil, err
-	}
-	if !models.IsAdmin(role) {
-		return nil, tenantapi.ErrAdminsOnly
 	}
 	return s.repo.Invitations(ctx, tenant, after, limit)
 }

@@ -1,6 +1,7 @@
 package services
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -32,19 +34,18 @@ func (s *Limits) Show(ctx context.Context, who auth.Principal, tenant id.TenantI
 		return models.TenantPlan{}, nil, err
 	}
 	if !models.SeesMembers(role) {
-		return models.TenantPlan{}, nil, errs.ErrForbidden
+		who.Role = role
+		if yes, err := s.tenants.rights.may(ctx, who, permissionapi.ReadBilling); err != nil || !yes {
+			return models.TenantPlan{}, nil, cmp.Or(err, error(errs.ErrForbidden))
+		}
 	}
 	return s.repo.Uses(ctx, tenant)
 }
 
 // Subscription returns that of the caller's tenant.
 func (s *Limits) Subscription(ctx context.Context, who auth.Principal, tenant id.TenantID) (models.Subscription, error) {
-	_, role, err := s.tenants.enter(ctx, who, tenant)
-	if err != nil {
+	if err := s.tenants.enterFor(ctx, who, tenant, permissionapi.ReadBilling); err != nil {
 		return models.Subscription{}, err
-	}
-	if !models.IsAdmin(role) {
-		return models.Subscription{}, tenantapi.ErrAdminsOnly
 	}
 	return s.repo.Subscription(ctx, tenant)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/etag"
@@ -23,14 +24,15 @@ import (
 
 // Tenants are the tenants and their members.
 type Tenants struct {
-	repo  *repository.Repository
-	grace time.Duration
-	now   func() time.Time
+	repo   *repository.Repository
+	rights *Rights
+	grace  time.Duration
+	now    func() time.Time
 }
 
 // NewTenants returns the service on the repository. A deletion can be undone for grace.
-func NewTenants(repo *repository.Repository, grace time.Duration, now func() time.Time) *Tenants {
-	return &Tenants{repo, grace, now}
+func NewTenants(repo *repository.Repository, rights *Rights, grace time.Duration, now func() time.Time) *Tenants {
+	return &Tenants{repo, rights, grace, now}
 }
 
 // Clock is the time as it is stored: UTC, in microseconds.
@@ -80,7 +82,7 @@ func (s *Tenants) Tenant(ctx context.Context, who auth.Principal, tenant id.Tena
 
 // enter returns the tenant and the caller's role in it.
 func (s *Tenants) enter(ctx context.Context, who auth.Principal, tenant id.TenantID) (models.Tenant, string, error) {
-	c, err := caller(who, tenant)
+	c, err := s.rights.caller(ctx, who, tenant)
 	if err != nil {
 		return models.Tenant{}, "", err
 	}
@@ -91,14 +93,6 @@ func (s *Tenants) enter(ctx context.Context, who auth.Principal, tenant id.Tenan
 	return t, role, err
 }
 
-// caller refuses tokens of other tenants.
-func caller(who auth.Principal, tenant id.TenantID) (models.Caller, error) {
-	if who.TenantID != tenant {
-		return models.Caller{}, tenantapi.ErrTenantNotFound
-	}
-	return models.Caller{Tenant: tenant, User: who.UserID, Role: who.Role}, nil
-}
-
 // Update changes the tenant's settings, if match holds.
 func (s *Tenants) Update(ctx context.Context, who auth.Principal, tenant id.TenantID, match etag.Match, c Change) (models.Tenant, error) {
 	return s.changeTenant(ctx, who, tenant, models.About{}, func(sc *models.Scene) error {
@@ -107,7 +101,7 @@ func (s *Tenants) Update(ctx context.Context, who auth.Principal, tenant id.Tena
 			return err
 		}
 		return sc.Reconfigure(next, match, s.now())
-	})
+	}, permissionapi.ManageSettings)
 }
 
 // Suspend shuts the tenant to all but its owners.
@@ -136,8 +130,12 @@ func (s *Tenants) Transfer(ctx context.Context, who auth.Principal, tenant id.Te
 }
 
 func (s *Tenants) changeTenant(ctx context.Context, who auth.Principal, tenant id.TenantID, about models.About,
-	rule func(*models.Scene) error) (models.Tenant, error) {
-	sc, err := s.change(ctx, who, tenant, about, rule)
+	rule func(*models.Scene) error, permissions ...string) (models.Tenant, error) {
+	c, err := s.rights.caller(ctx, who, tenant, permissions...)
+	if err != nil {
+		return models.Tenant{}, err
+	}
+	sc, err := s.change(ctx, c, about, rule)
 	if err != nil {
 		return models.Tenant{}, err
 	}
@@ -145,12 +143,7 @@ func (s *Tenants) changeTenant(ctx context.Context, who auth.Principal, tenant i
 }
 
 // change has the rule decide under the tenant's lock and says what it has changed.
-func (s *Tenants) change(ctx context.Context, who auth.Principal, tenant id.TenantID, about models.About,
-	rule func(*models.Scene) error) (*models.Scene, error) {
-	c, err := caller(who, tenant)
-	if err != nil {
-		return nil, err
-	}
+func (s *Tenants) change(ctx context.Context, c models.Caller, about models.About, rule func(*models.Scene) error) (*models.Scene, error) {
 	return s.repo.ChangeTenant(ctx, c, about, func(sc *models.Scene) ([]events.Event, error) {
 		if !sc.Admits(sc.Role) {
 			return nil, tenantapi.ErrTenantSuspended
@@ -160,13 +153,13 @@ func (s *Tenants) change(ctx context.Context, who auth.Principal, tenant id.Tena
 		}
 		var evs []events.Event
 		for _, m := range sc.ChangedMembers() {
-			evs = append(evs, repository.MemberEvent(ctx, tenantapi.MemberUpdated, m, who.UserID))
+			evs = append(evs, repository.MemberEvent(ctx, tenantapi.MemberUpdated, m, c.User))
 		}
 		if sc.Removed {
-			evs = append(evs, repository.MemberEvent(ctx, tenantapi.MemberRemoved, *sc.Target, who.UserID))
+			evs = append(evs, repository.MemberEvent(ctx, tenantapi.MemberRemoved, *sc.Target, c.User))
 		}
 		if len(sc.Changed) > 0 {
-			evs = append(evs, repository.TenantEvent(ctx, tenantapi.TenantUpdated, sc.Tenant, sc.Changed, who.UserID))
+			evs = append(evs, repository.TenantEvent(ctx, tenantapi.TenantUpdated, sc.Tenant, sc.Changed, c.User))
 		}
 		return evs, nil
 	})
@@ -184,8 +177,12 @@ func (s *Tenants) Members(ctx context.Context, who auth.Principal, tenant id.Ten
 	if err != nil {
 		return nil, err
 	}
+	all, err := s.seesMembers(ctx, who, role)
+	if err != nil {
+		return nil, err
+	}
 	var only id.UserID
-	if !models.SeesMembers(role) {
+	if !all {
 		only = who.UserID
 	}
 	return s.repo.Members(ctx, tenant, only, kind, after, limit)
@@ -198,10 +195,17 @@ func (s *Tenants) Member(ctx context.Context, who auth.Principal, tenant id.Tena
 		return models.Member{}, err
 	}
 	m, err := s.repo.Member(ctx, tenant, member)
-	if err == nil && m.User != who.UserID && !models.SeesMembers(role) {
-		return models.Member{}, tenantapi.ErrMemberNotFound
+	if err != nil || m.User == who.UserID {
+		return m, err
 	}
-	return m, err
+	all, err := s.seesMembers(ctx, who, role)
+	if err == nil && !all {
+		err = tenantapi.ErrMemberNotFound
+	}
+	if err != nil {
+		return models.Member{}, err
+	}
+	return m, nil
 }
 
 // MemberChange is what of a member is to be another; nil leaves it as it is.
@@ -229,7 +233,14 @@ func (s *Tenants) ChangeMember(ctx context.Context, who auth.Principal, tenant i
 		}
 		c.Name = &name
 	}
-	sc, err := s.change(ctx, who, tenant, models.About{Member: member}, func(sc *models.Scene) error {
+	by, err := s.rights.caller(ctx, who, tenant, permissionapi.ManageMembers, permissionapi.ManageServiceAccounts)
+	if err != nil {
+		return models.Member{}, err
+	}
+	if err := s.noteRoles(ctx, &by, member, c.CustomRoles); err != nil {
+		return models.Member{}, err
+	}
+	sc, err := s.change(ctx, by, models.About{Member: member}, func(sc *models.Scene) error {
 		now := s.now()
 		err := sc.SetRoles(c.Role, c.CustomRoles, match, now)
 		if err == nil && c.Suspended != nil {
@@ -246,15 +257,39 @@ func (s *Tenants) ChangeMember(ctx context.Context, who auth.Principal, tenant i
 	return *sc.Target, nil
 }
 
+// noteRoles notes whether the caller may hand on the custom roles that the member is to be
+// given, or to lose. What they are is looked at again under the lock.
+func (s *Tenants) noteRoles(ctx context.Context, by *models.Caller, member models.MemberID, custom *[]string) error {
+	if custom == nil || len(by.May) == 0 || models.IsAdmin(by.Role) {
+		return nil
+	}
+	m, err := s.repo.Member(ctx, by.Tenant, member)
+	if errors.Is(err, tenantapi.ErrMemberNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.rights.noteHandOn(ctx, by, models.Differing(*custom, m.CustomRoles), nil)
+}
+
 // Remove ends a membership.
 func (s *Tenants) Remove(ctx context.Context, who auth.Principal, tenant id.TenantID, member models.MemberID) error {
-	_, err := s.change(ctx, who, tenant, models.About{Member: member}, func(sc *models.Scene) error { return sc.Remove(s.now()) })
+	by, err := s.rights.caller(ctx, who, tenant, permissionapi.ManageMembers, permissionapi.ManageServiceAccounts)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, by, models.About{Member: member}, func(sc *models.Scene) error { return sc.Remove(s.now()) })
 	return err
 }
 
 // Leave ends the caller's own membership.
 func (s *Tenants) Leave(ctx context.Context, who auth.Principal, tenant id.TenantID) error {
-	_, err := s.change(ctx, who, tenant, models.About{User: who.UserID}, func(sc *models.Scene) error { return sc.Leave(s.now()) })
+	by, err := s.rights.caller(ctx, who, tenant)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(ctx, by, models.About{User: who.UserID}, func(sc *models.Scene) error { return sc.Leave(s.now()) })
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/api/userapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -19,6 +20,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/page"
+	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/user-service/internal/models"
 	"github.com/pyairtable/pyairtable/user-service/internal/repository"
 )
@@ -27,6 +29,7 @@ import (
 // userapi.ErrUserNotFound.
 type Users struct {
 	repo    *repository.Repository
+	permits permit.Checker
 	changes *prometheus.CounterVec
 	now     func() time.Time
 }
@@ -39,8 +42,8 @@ const (
 )
 
 // NewUsers returns the service on the repository.
-func NewUsers(repo *repository.Repository, metrics prometheus.Registerer, now func() time.Time) *Users {
-	u := &Users{repo: repo, now: now, changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+func NewUsers(repo *repository.Repository, permits permit.Checker, metrics prometheus.Registerer, now func() time.Time) *Users {
+	u := &Users{repo: repo, permits: permits, now: now, changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "user_profile_changes_total", Help: "Changes of profiles by requests, by kind.",
 	}, []string{"change"})}
 	for _, kind := range []string{createdByToken, updated, deleted} {
@@ -61,6 +64,9 @@ func (s *Users) User(ctx context.Context, who auth.Principal, user id.UserID) (V
 	c, err := callerOf(who)
 	if err != nil {
 		return View{}, err
+	}
+	if c.User != user {
+		c.ManagesMembers, _ = s.managesMembers(ctx, who) // he sees less if it cannot be found out
 	}
 	m, err := s.repo.User(ctx, c, user)
 	if errors.Is(err, errs.ErrNotFound) && c.User == user {
@@ -118,7 +124,7 @@ func (s *Users) Delete(ctx context.Context, who auth.Principal, user id.UserID, 
 			return nil, nil
 		case m.Deleted():
 			return nil, userapi.ErrUserNotFound
-		case !c.MayEdit(m.ID, m.Role):
+		case !c.MayErase(m.ID, m.Role):
 			return nil, userapi.ErrMayNotEdit
 		case !c.Manages(m.User):
 			return nil, userapi.ErrNotManaged
@@ -140,6 +146,11 @@ func (s *Users) change(ctx context.Context, who auth.Principal, user id.UserID, 
 	c, err := callerOf(who)
 	if err != nil {
 		return View{}, err
+	}
+	if c.User != user {
+		if c.ManagesMembers, err = s.managesMembers(ctx, who); err != nil {
+			return View{}, err
+		}
 	}
 	changed := false
 	decide := func(m *repository.Member) ([]events.Event, error) {
@@ -195,6 +206,7 @@ func (s *Users) List(ctx context.Context, who auth.Principal, text string, q api
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return nil, "", errs.ErrInvalid.With(errs.Field{Pointer: "q", Detail: "must be text"})
 	}
+	c.ManagesMembers, _ = s.managesMembers(ctx, who) // he sees less if it cannot be found out
 	filters := page.Filters(c.Tenant, c.User, c.SeesTenant(), c.Everyone, models.Fold(text))
 	var after cursor
 	if q.Cursor != "" {
@@ -230,6 +242,19 @@ func callerOf(who auth.Principal) (models.Caller, error) {
 	return models.Caller{
 		User: who.UserID, Tenant: who.TenantID, Role: who.Role, Everyone: slices.Contains(who.Scopes, userapi.ScopeUsers),
 	}, nil
+}
+
+// managesMembers reports whether the caller has permissionapi.ManageMembers. Of those who
+// need none it is not asked.
+func (s *Users) managesMembers(ctx context.Context, who auth.Principal) (bool, error) {
+	if who.IsAdmin() || slices.Contains(who.Scopes, userapi.ScopeUsers) {
+		return false, nil
+	}
+	err := s.permits.Check(ctx, who, permissionapi.ManageMembers, permit.Tenant(who.TenantID))
+	if errors.Is(err, errs.ErrForbidden) || errors.Is(err, errs.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func view(c models.Caller, m repository.Member) View {
