@@ -15,6 +15,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/config"
+	"github.com/pyairtable/pyairtable/workspace-service/internal/gallery"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/handlers"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/services"
@@ -49,17 +50,25 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	tree := services.NewTree(repo, rights, a.Client(airtableapi.Service), services.Limits{Workspaces: cfg.MaxWorkspaces}, services.Clock)
 	shares := services.NewShares(tree)
 	var queue *jobs.Client // needs the workers, which need the service
-	snapshots := services.NewSnapshots(repository.NewSnapshots(pool), tree, func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
+	seeds, err := gallery.Open()
+	if err != nil {
+		return err
+	}
+	snapshots := services.NewSnapshots(repository.NewSnapshots(pool), tree, seeds, a.Metrics, func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error {
 		return queue.Insert(ctx, tx, args)
 	})
 	river.AddWorker(workers, &services.FollowSnapshotWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.FollowRestoreWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.RunSchedulesWorker{Snapshots: snapshots})
+	templates := services.NewTemplates(repository.NewTemplates(pool), snapshots)
+	river.AddWorker(workers, &services.FollowEditionWorker{Templates: templates})
+	river.AddWorker(workers, &services.DropContentWorker{Templates: templates})
 	if queue, err = a.Jobs(workers, services.SweepEvery(cfg.SweepInterval), services.RunSchedulesPeriodically()); err != nil {
 		return err
 	}
 	handlers.Register(a.API, handlers.Deps{
-		Tree: tree, Shares: shares, Links: services.NewLinks(shares, box), Snapshots: snapshots, Retention: cfg.TrashRetention,
+		Tree: tree, Shares: shares, Links: services.NewLinks(shares, box), Snapshots: snapshots, Templates: templates,
+		Retention: cfg.TrashRetention,
 	})
 	return nil
 }

@@ -25,20 +25,29 @@ import (
 )
 
 // album stands for what airtable-gateway does with snapshots: at the second question they
-// are ready, and restores are done.
+// are ready, and restores are done, unless it holds them.
 type album struct {
 	lock     sync.Mutex
 	asked    map[string]int
+	kept     map[string]airtableapi.SnapshotTakeBody
 	deleted  map[string]bool
+	running  map[string]string // snapshots, by the restore
 	restored []airtableapi.RestoreStartBody
+	held     bool
 }
 
 func (a *album) wire(s *app.App) {
-	a.asked, a.deleted = map[string]int{}, map[string]bool{}
+	a.asked, a.kept, a.deleted, a.running = map[string]int{}, map[string]airtableapi.SnapshotTakeBody{}, map[string]bool{}, map[string]string{}
 	httpx.Handle(s.API, airtableapi.TakeSnapshot, a.take)
 	httpx.Handle(s.API, airtableapi.FetchSnapshot, a.fetch)
 	httpx.Handle(s.API, airtableapi.DeleteSnapshot, a.drop)
 	httpx.Handle(s.API, airtableapi.RestoreSnapshot, a.restore)
+}
+
+func (a *album) hold(held bool) {
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	a.held = held
 }
 
 func (a *album) take(_ context.Context, _ auth.Principal, in airtableapi.SnapshotTake) (airtableapi.BaseSnapshot, error) {
@@ -48,8 +57,10 @@ func (a *album) take(_ context.Context, _ auth.Principal, in airtableapi.Snapsho
 		return airtableapi.BaseSnapshot{}, airtableapi.ErrNotLocal
 	}
 	out := airtableapi.BaseSnapshot{ID: in.Body.ID, BaseID: in.Body.BaseID, Status: airtableapi.SnapshotTaking, Tables: []airtableapi.SnapshotTable{}}
-	if a.asked[in.Body.ID]++; a.asked[in.Body.ID] > 1 {
+	a.kept[in.Body.ID] = in.Body
+	if a.asked[in.Body.ID]++; a.asked[in.Body.ID] > 1 && !a.held || in.Body.Content != "" {
 		out.Status, out.Records, out.SizeBytes, out.TakenAt = airtableapi.SnapshotReady, 3, 100, time.Now()
+		out.Tables = append(out.Tables, airtableapi.SnapshotTable{ID: "tblA", Name: "A", Records: 3})
 	}
 	return out, nil
 }
@@ -61,6 +72,15 @@ func (a *album) fetch(_ context.Context, _ auth.Principal, in airtableapi.Snapsh
 func (a *album) drop(_ context.Context, _ auth.Principal, in airtableapi.SnapshotRef) (struct{}, error) {
 	a.lock.Lock()
 	defer a.lock.Unlock()
+	if _, kept := a.kept[in.ID]; !kept {
+		return struct{}{}, airtableapi.ErrSnapshotNotFound
+	}
+	for _, of := range a.running {
+		if of == in.ID {
+			return struct{}{}, airtableapi.ErrSnapshotInUse
+		}
+	}
+	delete(a.kept, in.ID)
 	a.deleted[in.ID] = true
 	return struct{}{}, nil
 }
@@ -73,9 +93,18 @@ func (a *album) restore(_ context.Context, _ auth.Principal, in airtableapi.Rest
 	if b.Kind == airtableapi.RestoreBase || b.Kind == airtableapi.CopyBase {
 		out.BaseID, out.BaseName = "app"+b.ID[24:], "Again"
 	}
-	if a.asked[b.ID]++; a.asked[b.ID] > 1 {
+	if _, kept := a.kept[b.SnapshotID]; a.asked[b.ID] == 0 && b.SnapshotID != "" && !kept {
+		return out, airtableapi.ErrSnapshotNotFound
+	}
+	if a.asked[b.ID] == 0 {
+		a.running[b.ID] = b.SnapshotID
+	}
+	if a.asked[b.ID]++; a.asked[b.ID] > 1 && !a.held {
 		out.Status, out.Records = airtableapi.RestoreDone, 3
-		a.restored = append(a.restored, b)
+		if _, first := a.running[b.ID]; first {
+			a.restored = append(a.restored, b)
+		}
+		delete(a.running, b.ID)
 	}
 	return out, nil
 }

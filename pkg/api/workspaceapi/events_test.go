@@ -23,6 +23,10 @@ func TestEvents_AreTheirSamples(t *testing.T) {
 		workspaceapi.SnapshotTaken, workspaceapi.SnapshotRestored)
 	samples(t, `{"share_link_id":"l","tenant_id":"t","object":"base:t/appB","role":"viewer","actor_id":"u"}`,
 		workspaceapi.ShareLinkCreated, workspaceapi.ShareLinkUpdated, workspaceapi.ShareLinkOpened, workspaceapi.ShareLinkRevoked)
+	samples(t, `{"template_id":"m","tenant_id":"t","base_id":"appB","name":"N","edition":2,"changed":["tags"],"actor_id":"u"}`,
+		workspaceapi.TemplateCreated, workspaceapi.TemplateUpdated, workspaceapi.TemplatePublished, workspaceapi.TemplateDeleted)
+	samples(t, `{"restore_id":"r","template_id":"project-tracker","tenant_id":"t","base_id":"appB","workspace_id":"w","project_id":"p","actor_id":"u"}`,
+		workspaceapi.TemplateUsed)
 }
 
 func samples[D any](t *testing.T, text string, kinds ...events.Type[D]) {

@@ -2,6 +2,7 @@ package workspaceapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
 	"github.com/pyairtable/pyairtable/pkg/errs"
@@ -221,5 +222,5 @@ var Service = api.Service{
 		ListFavourites.Spec(), PutFavourite.Spec(), DeleteFavourite.Spec(), ListActivity.Spec(),
 		TakeSnapshot.Spec(), ListSnapshots.Spec(), GetSnapshot.Spec(), DeleteSnapshot.Spec(), RestoreSnapshot.Spec(), DuplicateBase.Spec(),
 		GetRestore.Spec(), GetSchedule.Spec(), PutSchedule.Spec(), DeleteSchedule.Spec(),
-	}, sharingOps...),
+	}, slices.Concat(sharingOps, templateOps)...),
 }

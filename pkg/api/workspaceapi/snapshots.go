@@ -155,7 +155,7 @@ type RestoreMade struct {
 // Restore is a restore or copy.
 type Restore struct {
 	ID           string                `json:"id" format:"uuid"`
-	Kind         string                `json:"kind" enum:"base,table,contents,record,copy"`
+	Kind         string                `json:"kind" enum:"base,table,contents,record,copy,template"`
 	Status       string                `json:"status" enum:"running,done,failed"`
 	Error        *airtableapi.JobError `json:"error,omitempty" doc:"Of one that is done: why the new base is in no workspace."`
 	BaseID       string                `json:"base_id,omitempty" doc:"The new base, or the one that is restored into."`

@@ -21,6 +21,7 @@ type Deps struct {
 	Shares    *services.Shares
 	Links     *services.Links
 	Snapshots *services.Snapshots
+	Templates *services.Templates
 	Retention time.Duration // of the trash
 }
 
@@ -84,6 +85,15 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, workspaceapi.PutSchedule, shots.putSchedule)
 	httpx.Handle(a, workspaceapi.DeleteSchedule, shots.deleteSchedule)
 
+	tpl := templates{d.Templates}
+	httpx.Handle(a, workspaceapi.CreateTemplate, tpl.create)
+	httpx.Handle(a, workspaceapi.ListTemplates, tpl.list)
+	httpx.Handle(a, workspaceapi.GetTemplate, tpl.template)
+	httpx.Handle(a, workspaceapi.UpdateTemplate, tpl.update)
+	httpx.Handle(a, workspaceapi.PublishTemplate, tpl.publish)
+	httpx.Handle(a, workspaceapi.DeleteTemplate, tpl.delete)
+	httpx.Handle(a, workspaceapi.UseTemplate, tpl.use)
+
 	f := favourites{d.Tree}
 	httpx.Handle(a, workspaceapi.ListFavourites, f.list)
 	httpx.Handle(a, workspaceapi.PutFavourite, f.put)
@@ -134,6 +144,12 @@ func Listen(c *events.Consumer, r *repository.Repository) {
 	events.On(c, workspaceapi.BaseUpdated, r.BaseChanged)
 	events.On(c, workspaceapi.SnapshotTaken, r.SnapshotChanged)
 	events.On(c, workspaceapi.SnapshotRestored, r.SnapshotChanged)
+	for _, t := range []events.Type[workspaceapi.TemplateChanged]{
+		workspaceapi.TemplateCreated, workspaceapi.TemplateUpdated, workspaceapi.TemplatePublished, workspaceapi.TemplateDeleted,
+	} {
+		events.On(c, t, r.TemplateChanged)
+	}
+	events.On(c, workspaceapi.TemplateUsed, r.TemplateUsed)
 	for _, t := range []events.Type[workspaceapi.ShareLinkChanged]{
 		workspaceapi.ShareLinkCreated, workspaceapi.ShareLinkUpdated, workspaceapi.ShareLinkOpened, workspaceapi.ShareLinkRevoked,
 	} {

@@ -86,9 +86,10 @@ func NewActivityID() ActivityID { return id.New[activity]() }
 
 // Who sees an entry of the feed.
 const (
-	Readers = "read"  // of what it is about
-	Sharers = "share" // who may share what it is about
-	Admins  = "admin" // of the tenant
+	Readers = "read"   // of what it is about
+	Sharers = "share"  // who may share what it is about
+	Admins  = "admin"  // of the tenant
+	Members = "member" // of the tenant, guests excepted
 )
 
 // Activity is something that happened.

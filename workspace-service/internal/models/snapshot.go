@@ -43,7 +43,8 @@ type Restoration struct {
 	ID           RestorationID
 	Kind         string
 	Snapshot     SnapshotID // zero of a copy
-	Source       string     // the base that the snapshot is of, or that is copied
+	Source       string     // the base that the snapshot is of, or that is copied; "" of a template
+	Template     string     // that a base is made of: an id, or the key of a seed
 	Name         string
 	Workspace    WorkspaceID // of a new base
 	Project      ProjectID
@@ -95,6 +96,12 @@ func (s Schedule) Next(after time.Time) time.Time {
 			return next.UTC()
 		}
 	}
+}
+
+// Seeded reports whether a base is made of a template that comes with the product.
+func (n Restoration) Seeded() bool {
+	_, own := id.Parse[template](n.Template)
+	return n.Template != "" && own != nil
 }
 
 // Whole reports whether a restore of its kind says what it has to, and nothing else: a new

@@ -3,7 +3,7 @@
 // keeps the tenants' rows apart (see package postgres of the kit).
 //
 // Locks are taken in one order: the tenant's list of workspaces, workspaces by their ids,
-// projects, bases, share links.
+// projects, bases, share links, templates.
 package repository
 
 import (

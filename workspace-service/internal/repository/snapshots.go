@@ -103,7 +103,7 @@ func (r *Snapshots) Surplus(ctx context.Context, s models.Schedule) ([]models.Sn
 }
 
 const restorationColumns = `SELECT tenant_id, id, kind, snapshot_id, source_id, name, workspace_id, project_id, table_id, record_id, skip_records, comments,
-	requested_by, status, error_code, error_text, base_id, records, dropped_links, created_at, finished_at FROM restores `
+	requested_by, status, error_code, error_text, base_id, records, dropped_links, created_at, finished_at, template_id FROM restores `
 
 func scanRestoration(row pgx.CollectableRow) (n models.Restoration, err error) {
 	var finished *time.Time
@@ -111,7 +111,7 @@ func scanRestoration(row pgx.CollectableRow) (n models.Restoration, err error) {
 	var workspace *models.WorkspaceID
 	var project *models.ProjectID
 	err = row.Scan(&n.Tenant, &n.ID, &n.Kind, &of, &n.Source, &n.Name, &workspace, &project, &n.Table, &n.Record, &n.SkipRecords, &n.Comments,
-		&n.RequestedBy, &n.Status, &n.Fault.Code, &n.Fault.Text, &n.Base, &n.Records, &n.DroppedLinks, &n.CreatedAt, &finished)
+		&n.RequestedBy, &n.Status, &n.Fault.Code, &n.Fault.Text, &n.Base, &n.Records, &n.DroppedLinks, &n.CreatedAt, &finished, &n.Template)
 	if of != nil {
 		n.Snapshot = *of
 	}
@@ -128,17 +128,21 @@ func scanRestoration(row pgx.CollectableRow) (n models.Restoration, err error) {
 // CreateRestoration stores a restore that is to be done.
 func (r *Snapshots) CreateRestoration(ctx context.Context, n models.Restoration, enqueue Enqueue) error {
 	return postgres.InTenant(ctx, r.pool, n.Tenant, func(tx pgx.Tx) error {
-		_, err := exec(ctx, tx, "insert restore", `
-			INSERT INTO restores (tenant_id, id, kind, snapshot_id, source_id, name, workspace_id, project_id, table_id, record_id, skip_records, comments,
-				requested_by, status, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-			n.Tenant, n.ID, n.Kind, n.Snapshot, n.Source, n.Name, n.Workspace, n.Project, n.Table, n.Record, n.SkipRecords, n.Comments,
-			n.RequestedBy, n.Status, n.CreatedAt)
-		if err != nil {
+		if err := insertRestoration(ctx, tx, n); err != nil {
 			return err
 		}
 		return enqueue(ctx, tx)
 	})
+}
+
+func insertRestoration(ctx context.Context, tx pgx.Tx, n models.Restoration) error {
+	_, err := exec(ctx, tx, "insert restore", `
+		INSERT INTO restores (tenant_id, id, kind, snapshot_id, source_id, name, workspace_id, project_id, table_id, record_id, skip_records, comments,
+			requested_by, status, created_at, template_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		n.Tenant, n.ID, n.Kind, n.Snapshot, n.Source, n.Name, n.Workspace, n.Project, n.Table, n.Record, n.SkipRecords, n.Comments,
+		n.RequestedBy, n.Status, n.CreatedAt, n.Template)
+	return err
 }
 
 // Restoration returns a restore of the tenant, or errs.ErrNotFound.

@@ -81,7 +81,7 @@ func (r *Repository) TenantDeleted(ctx context.Context, tx pgx.Tx, e events.Even
 		return err
 	}
 	for _, table := range []string{
-		"activities", "share_links", "snapshot_schedules", "snapshots", "restores", "favourites", "field_notes", "bases", "projects", "workspaces",
+		"activities", "share_links", "snapshot_schedules", "snapshots", "templates", "restores", "favourites", "field_notes", "bases", "projects", "workspaces",
 	} {
 		if _, err := exec(ctx, tx, "erase "+table, `DELETE FROM `+pgx.Identifier{table}.Sanitize()+` WHERE tenant_id = $1`, e.TenantID); err != nil {
 			return err

@@ -69,7 +69,7 @@ func (t *Tree) seen(ctx context.Context, who auth.Principal, list []models.Activ
 	}
 	var seen []models.Activity
 	for _, a := range list {
-		if a.Audience == models.Admins || allowed[a.Audience][activityObject(who, a)] {
+		if a.Audience == models.Admins || a.Audience == models.Members && !who.IsGuest() || allowed[a.Audience][activityObject(who, a)] {
 			seen = append(seen, a)
 		}
 	}

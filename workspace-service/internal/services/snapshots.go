@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 	"github.com/pyairtable/pyairtable/pkg/setting"
+	"github.com/pyairtable/pyairtable/workspace-service/internal/gallery"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
 )
@@ -29,14 +31,17 @@ type Insert func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error
 
 // Snapshots has airtable-gateway take and restore snapshots, as callers and schedules ask.
 type Snapshots struct {
-	repo   *repository.Snapshots
-	tree   *Tree
-	insert Insert
+	repo    *repository.Snapshots
+	tree    *Tree
+	insert  Insert
+	gallery *gallery.Gallery
+	made    *prometheus.CounterVec // bases of templates
 }
 
-// NewSnapshots returns the service on the repository; insert adds its jobs.
-func NewSnapshots(repo *repository.Snapshots, tree *Tree, insert Insert) *Snapshots {
-	return &Snapshots{repo, tree, insert}
+// NewSnapshots returns the service on the repository; insert adds its jobs, and g has the
+// templates that come with the product.
+func NewSnapshots(repo *repository.Snapshots, tree *Tree, g *gallery.Gallery, metrics prometheus.Registerer, insert Insert) *Snapshots {
+	return &Snapshots{repo, tree, insert, g, countMade(metrics, g)}
 }
 
 // mayCopy refuses whoever may not create in the base. All of a base goes into a snapshot:
@@ -354,7 +359,10 @@ func (w *FollowRestoreWorker) Work(ctx context.Context, j *river.Job[FollowResto
 	if n.Kind == airtableapi.CopyBase {
 		in.BaseID = n.Source
 	}
-	out, err := rpc.Call(ctx, s.tree.airtable, airtableapi.RestoreSnapshot, airtableapi.RestoreStart{Body: in})
+	if n.Template != "" {
+		in.Kind, in.Fresh = airtableapi.RestoreBase, true
+	}
+	out, err := s.restore(ctx, n, in)
 	switch {
 	case given(err):
 		n.Status, n.Fault, n.FinishedAt = airtableapi.SnapshotFailed, faultOf(err), s.tree.now()
@@ -371,13 +379,20 @@ func (w *FollowRestoreWorker) Work(ctx context.Context, j *river.Job[FollowResto
 		if err := s.link(ctx, &n, out); err != nil {
 			return err
 		}
-		told = append(told, workspaceapi.SnapshotRestored.New(ctx, n.Tenant, n.ID.String(), 1, workspaceapi.SnapshotChanged{
-			SnapshotID: n.Snapshot.String(), TenantID: n.Tenant.String(), BaseID: n.Source, RestoredAs: restoredAs(n), ActorID: n.RequestedBy.String(),
-		}))
+		told = append(told, restored(ctx, n))
 	}
-	if err := s.repo.NoteRestoration(ctx, n, told...); err != nil && !errors.Is(err, errs.ErrNotFound) {
+	if n.Seeded() && n.Status != airtableapi.RestoreRunning {
+		if err := s.forget(ctx, n.Tenant, n.Snapshot); err != nil {
+			return err
+		}
+	}
+	if err := s.repo.NoteRestoration(ctx, n, told...); err != nil {
+		if errors.Is(err, errs.ErrNotFound) {
+			return nil
+		}
 		return err
 	}
+	s.count(n)
 	if n.Status == airtableapi.RestoreRunning {
 		return river.JobSnooze(again)
 	}
