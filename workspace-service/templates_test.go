@@ -305,6 +305,10 @@ func TestTemplates_RefuseWhatCannotBe(t *testing.T) {
 	if errs.From(err).Kind != errs.Invalid {
 		t.Errorf("a cursor of another list: %v", err)
 	}
+	// What is in the trash is not published.
+	must(w, anna, workspaceapi.TrashBase, workspaceapi.BaseRef{BaseID: "appOld"})
+	refuse(w, workspaceapi.ErrTrashed, anna, workspaceapi.PublishTemplate, tref(tpl.ID))
+	refuse(w, workspaceapi.ErrTrashed, anna, workspaceapi.CreateTemplate, templateOf("appOld"))
 	// A base of an account is no template.
 	w.offer(anna.tenant, "appFar")
 	far := w.publishes(anna, "appFar")

@@ -33,7 +33,7 @@ var (
 		Name: "createTemplate", Method: http.MethodPost, Path: templates, Status: http.StatusAccepted, Idempotent: true, Timeout: snapshotWait,
 		Summary: "Publish a base as a template", Description: "All members of the tenant see it then. Who may create in the base does this, and where parts " +
 			"of it are hidden, who may manage it. The work goes on after the answer: what is publishing is asked for again.",
-		Errors: []*errs.Error{none, ErrNoBase, ErrMasked, ErrTemplateGuests, ErrBlankName, ErrBadTags, ErrTooManyHere},
+		Errors: []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed, ErrTemplateGuests, ErrBlankName, ErrBadTags, ErrTooManyHere},
 	}
 	ListTemplates = api.Op[TemplatesQuery, TemplatePage]{
 		Name: "listTemplates", Method: http.MethodGet, Path: templates, Summary: "List the templates",
@@ -50,7 +50,7 @@ var (
 		Name: "publishTemplate", Method: http.MethodPost, Path: template + "/publish", Status: http.StatusAccepted, Timeout: snapshotWait,
 		Summary:     "Publish a template again from its base",
 		Description: "What was published before is used until the new edition is ready, and stays if it comes to nothing.",
-		Errors:      []*errs.Error{none, ErrNoBase, ErrMasked, ErrTemplateBuiltIn, ErrTemplateOthers, ErrTemplateBusy},
+		Errors:      []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed, ErrTemplateBuiltIn, ErrTemplateOthers, ErrTemplateBusy},
 	}
 	DeleteTemplate = api.Op[TemplateRef, struct{}]{
 		Name: "deleteTemplate", Method: http.MethodDelete, Path: template, Status: http.StatusNoContent, Summary: "Delete a template with its content",

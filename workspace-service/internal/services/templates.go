@@ -225,7 +225,10 @@ func (s *Templates) Delete(ctx context.Context, who auth.Principal, key string) 
 func (s *Templates) Use(ctx context.Context, who auth.Principal, key string, n models.Restoration) (models.Restoration, error) {
 	t, err := s.Template(ctx, who, key)
 	if err == nil {
-		err = s.mayFill(ctx, who, n.Workspace, n.Project)
+		err = s.tree.createIn(ctx, who, n.Workspace)
+	}
+	if err == nil {
+		err = s.tree.repo.MayEnter(ctx, who.TenantID, n.Workspace, n.Project)
 	}
 	if err != nil {
 		return n, err
@@ -241,29 +244,6 @@ func (s *Templates) Use(ctx context.Context, who auth.Principal, key string, n m
 		return n, s.Snapshots.repo.CreateRestoration(ctx, n, follow)
 	}
 	return s.repo.UseTemplate(ctx, n, t.ID, follow)
-}
-
-// mayFill refuses whoever may not create in the workspace, and a workspace or project that
-// takes nothing in.
-func (s *Templates) mayFill(ctx context.Context, who auth.Principal, ref models.WorkspaceID, project models.ProjectID) error {
-	if err := s.tree.createIn(ctx, who, ref); err != nil {
-		return err
-	}
-	w, err := s.tree.Workspace(ctx, who, ref)
-	if err == nil {
-		err = w.Open()
-	}
-	if err != nil || project.IsZero() {
-		return err
-	}
-	p, err := s.tree.Project(ctx, who, project)
-	if errors.Is(err, errs.ErrNotFound) || err == nil && p.Workspace != ref {
-		return workspaceapi.ErrNoProject
-	}
-	if err != nil {
-		return err
-	}
-	return p.Open()
 }
 
 func (s *Templates) followEdition(t models.Template, by id.UserID) repository.Enqueue {
