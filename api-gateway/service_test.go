@@ -16,6 +16,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/pyairtable/pyairtable/pkg/api/authapi"
 	"github.com/pyairtable/pyairtable/pkg/app"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/await"
@@ -26,7 +27,14 @@ import (
 	apigateway "github.com/pyairtable/pyairtable/api-gateway"
 )
 
-const knownPAT = "patTestTestTestTe.0123456789"
+const (
+	knownPAT  = "patTestTestTestTe.0123456789"
+	nearPAT   = "patTestTestTestNe.0123456789" // to be used from here
+	farPAT    = "patTestTestTestFa.0123456789" // from elsewhere
+	factorPAT = "patTestTestTestMf.0123456789" // of whom a second factor is demanded
+)
+
+var rangesOf = map[string][]string{knownPAT: nil, nearPAT: {"192.0.2.0/24", "127.0.0.0/8"}, farPAT: {"192.0.2.0/24"}}
 
 // fleet stands for all services behind the gateway.
 func fleet(t *testing.T) (url string, sign func(...func(*auth.Claims)) string) {
@@ -64,14 +72,19 @@ func fleet(t *testing.T) (url string, sign func(...func(*auth.Claims)) string) {
 	mux.HandleFunc("POST /internal/v1/tokens/pat", func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ Token string }
 		_ = json.NewDecoder(r.Body).Decode(&in)
-		if in.Token != knownPAT || !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+		ranges, known := rangesOf[in.Token]
+		if !known || !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+			refusal := authapi.ErrBadToken
+			if in.Token == factorPAT {
+				refusal = authapi.ErrMFARequired
+			}
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = io.WriteString(w, `{"type":"/problems/bad-token","title":"x","status":401,"code":"bad_token"}`)
+			w.WriteHeader(refusal.Kind.Status())
+			_ = json.NewEncoder(w).Encode(refusal.Problem("", ""))
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": sign(func(c *auth.Claims) { c.PAT = "p" }), "expires_at": time.Now().Add(time.Hour), "token_id": "p"})
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": sign(func(c *auth.Claims) { c.PAT = "p" }), "expires_at": time.Now().Add(time.Hour), "token_id": "p", "ip_ranges": ranges})
 	})
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"openapi":"3.1.0","paths":{"/api/v1/users/me":{"get":{"operationId":"me","responses":{"200":{"description":"ok"}}}},"/internal/v1/secret":{"get":{}}}}`)
@@ -130,6 +143,34 @@ func get(t *testing.T, url, token string) (int, string) {
 	defer func() { _ = res.Body.Close() }()
 	b, _ := io.ReadAll(res.Body)
 	return res.StatusCode, string(b)
+}
+
+func TestGateway_RefusesTokensAsTheirTenantDemands(t *testing.T) {
+	t.Parallel()
+	up, _ := fleet(t)
+	base := run(t, map[string]string{
+		"REDIS_URL": redistest.URL(t), "AUTH_SERVICE_URL": up, "USER_SERVICE_URL": up, "AIRTABLE_GATEWAY_URL": up, "ACCESS_LOG": "false",
+	})
+	for token, want := range map[string]struct {
+		status int
+		code   string // here
+		kind   string // at Airtable
+	}{
+		nearPAT:   {200, "", ""},
+		farPAT:    {403, "ip_not_allowed", "INVALID_PERMISSIONS"},
+		factorPAT: {403, "mfa_required", "INVALID_PERMISSIONS"},
+	} {
+		for range 2 { // asked for, and then known
+			status, body := get(t, base+"/api/v1/users/me", token)
+			if status != want.status || want.code != "" && !strings.Contains(body, `"code":"`+want.code+`"`) {
+				t.Errorf("%s: %d %s", token, status, body)
+			}
+			status, body = get(t, base+"/v0/meta/bases", token)
+			if status != want.status || want.kind != "" && (!strings.HasPrefix(body, `{"error":{`) || !strings.Contains(body, `"type":"`+want.kind+`"`)) {
+				t.Errorf("%s at /v0: %d %s", token, status, body)
+			}
+		}
+	}
 }
 
 func TestGateway_Whole(t *testing.T) {

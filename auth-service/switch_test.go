@@ -102,7 +102,7 @@ func (o *office) pat(access string) (text, jwt string) {
 func (o *office) principal(token string) auth.Principal {
 	o.t.Helper()
 	c := o.claims(token)
-	p := auth.Principal{PAT: c.PAT}
+	p := auth.Principal{PAT: c.PAT, ExpiresAt: c.ExpiresAt.Time}
 	for text, into := range map[string]interface{ UnmarshalText([]byte) error }{c.Subject: &p.UserID, c.Session: &p.SessionID} {
 		if err := into.UnmarshalText([]byte(text)); err != nil {
 			o.t.Fatal(err)

@@ -68,7 +68,9 @@ func (r *Revocations) Revoked(p Principal) bool {
 	if !p.SessionID.IsZero() && r.sessions[p.SessionID] > now {
 		return true
 	}
-	if p.PAT != "" && r.pats[p.PAT] > now {
+	// What expires later was made of the personal access token afterwards, by
+	// auth-service, which knew.
+	if until := r.pats[p.PAT]; p.PAT != "" && until > now && p.ExpiresAt.Unix() <= until {
 		return true
 	}
 	return r.users[p.UserID] > now

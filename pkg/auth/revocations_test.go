@@ -57,6 +57,31 @@ func TestRevocation_IsHeardOfEachKind(t *testing.T) {
 	}
 }
 
+// A personal access token may go on being good: what was made of it later is.
+func TestRevocation_OfATokenEndsWhatWasMadeOfItBefore(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.OwnServer(t).Client(t)
+	r := listen(t, rdb)
+	until := inAMinute()
+	made := func(expires int64) auth.Principal {
+		return auth.Principal{PAT: "p", ExpiresAt: time.Unix(expires, 0)}
+	}
+	if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, authapi.Revocation{Token: "p", Until: until}.JSON()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, "the revocation", func() bool { return r.Revoked(made(until)) })
+	if !r.Revoked(made(until-30)) || r.Revoked(made(until+1)) {
+		t.Error("what was made before is good, or what was made later is not")
+	}
+	// A session that has ended stays so, whatever a token of it says.
+	session := auth.Principal{SessionID: id.New[id.Session](), ExpiresAt: time.Unix(until+60, 0)}
+	told := authapi.Revocation{Session: session.SessionID.String(), Until: until}
+	if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, told.JSON()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, "the session's end", func() bool { return r.Revoked(session) })
+}
+
 func TestRevocation_AnnouncedDuringAGapIsFound(t *testing.T) {
 	t.Parallel()
 	srv := redistest.OwnDurableServer(t)

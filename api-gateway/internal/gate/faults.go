@@ -41,6 +41,7 @@ var (
 	faultNoToken  = fault{status: 401, code: "unauthenticated", detail: "A valid access token is required.", airtable: shapeA{"AUTHENTICATION_REQUIRED", "Authentication required"}}
 	faultBadToken = fault{status: 401, code: "unauthenticated", detail: "A valid access token is required.", airtable: shapeA{"AUTHENTICATION_REQUIRED", "Authentication required"}}
 	faultAddress  = fault{status: 403, code: authapi.ErrIPNotAllowed.Code, detail: authapi.ErrIPNotAllowed.Message, airtable: shapeA{"INVALID_PERMISSIONS", authapi.ErrIPNotAllowed.Message}}
+	faultFactor   = fault{status: 403, code: authapi.ErrMFARequired.Code, detail: noFactor, airtable: shapeA{"INVALID_PERMISSIONS", noFactor}}
 	faultAuthAway = fault{status: 503, code: "unavailable", detail: "The token cannot be checked at the moment.", retryAfter: time.Second, airtable: shapeA{"RETRIABLE_ERROR", retriable}}
 	faultTooMany  = fault{status: 429, code: "rate_limited", detail: "Too many requests from this address.", airtable: shapeC{"RATE_LIMIT_REACHED", "Rate limit exceeded. Please try again later"}}
 	faultTooLarge = fault{status: 413, code: "body_too_large", detail: "The request's body is larger than this route takes.", close: true, airtable: shapeA{"REQUEST_TOO_LARGE", "The request body is too large"}}
@@ -52,6 +53,8 @@ var (
 	faultGone     = fault{status: statusClientGone, code: "client_gone", detail: "The client went away.", close: true}
 	faultInternal = fault{status: 500, code: "internal", detail: errs.ErrInternal.Message, airtable: shapeA{"SERVER_ERROR", "Server error"}}
 )
+
+const noFactor = "The tenant demands a second factor of whose the token is: enable one, and the token works again."
 
 const retriable = "Server encountered an error while processing your request, and it is safe to retry the request"
 

@@ -207,11 +207,13 @@ func (v *visit) identify() bool {
 		return true
 	case err == nil:
 		v.fail(faultNoToken, nil)
-	case v.rt.Public && (errors.Is(err, errs.ErrUnauthenticated) || errors.Is(err, authapi.ErrIPNotAllowed)):
+	case v.rt.Public && (errors.Is(err, errs.ErrUnauthenticated) || errs.From(err).Kind == errs.Forbidden && !v.rt.Airtable):
 		v.header = refused // the service answers in its own way
 		return true
 	case errors.Is(err, authapi.ErrIPNotAllowed):
 		v.fail(faultAddress, err)
+	case errors.Is(err, authapi.ErrMFARequired):
+		v.fail(faultFactor, err)
 	case errors.Is(err, errs.ErrUnauthenticated):
 		v.fail(faultBadToken.saying(errs.From(err).Message), err)
 	default:

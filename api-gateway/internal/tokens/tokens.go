@@ -39,8 +39,8 @@ type Grant struct {
 	IPRanges []string // CIDR: where it may be used; none: anywhere
 }
 
-// Exchange turns a personal access token into a JWT. Whatever of errs.Unauthenticated it
-// returns is final for that token; other errors are not.
+// Exchange turns a personal access token into a JWT. What it returns of errs.Unauthenticated,
+// and authapi.ErrMFARequired, are final for that token for a moment; other errors are not.
 type Exchange func(ctx context.Context, token string) (Grant, error)
 
 // Checker finds out whom a token speaks for. It is safe for concurrent use.
@@ -61,7 +61,8 @@ type hash [sha256.Size]byte
 // pat is what is known of a personal access token; it is kept under its hash, so that the
 // gateway's memory holds no token that lives for long.
 type pat struct {
-	header string         // "Bearer JWT"; empty for a token that auth-service refused
+	header string         // "Bearer JWT"; empty for a token that auth-service refused,
+	why    error          // which says why
 	ranges []netip.Prefix // where it may be used; nil for anywhere
 	until  time.Time
 	asked  time.Time
@@ -87,8 +88,9 @@ const bearer = "Bearer "
 // that services are to be given, which always holds a JWT. No token at all gives the zero
 // Principal and no error; one that is not valid gives errs.ErrUnauthenticated; when that
 // cannot be found out, errs.ErrUnavailable. A personal access token that the tenant does
-// not let be used from that address gives authapi.ErrIPNotAllowed; of sessions auth-service
-// asks it when they begin and go on.
+// not let be used from that address gives authapi.ErrIPNotAllowed, and one whose owner has
+// not the second factor that the tenant demands authapi.ErrMFARequired; of sessions
+// auth-service asks it when they begin and go on.
 func (c *Checker) Check(ctx context.Context, header string, from netip.Addr) (auth.Principal, string, error) {
 	if header == "" {
 		return auth.Principal{}, "", nil
@@ -124,10 +126,13 @@ func (c *Checker) checkPAT(ctx context.Context, token string, from netip.Addr) (
 		return auth.Principal{}, "", err
 	}
 	who, err := c.verifier.Verify(ctx, known.header[len(bearer):])
-	if err != nil {
-		if errors.Is(err, errs.ErrUnauthenticated) {
-			c.forget(key) // revoked or run out: auth-service decides anew
+	if errors.Is(err, errs.ErrUnauthenticated) { // revoked or run out: auth-service decides anew
+		c.forget(key)
+		if known, err = c.knownOf(ctx, key, token); err == nil {
+			who, err = c.verifier.Verify(ctx, known.header[len(bearer):])
 		}
+	}
+	if err != nil {
 		return auth.Principal{}, "", err
 	}
 	if !known.admits(from) {
@@ -161,14 +166,14 @@ func (c *Checker) knownOf(ctx context.Context, key hash, token string) (pat, err
 	if ok && c.current(known, now) {
 		c.Hits.Add(1)
 		if known.header == "" {
-			return pat{}, errs.ErrUnauthenticated
+			return pat{}, known.why
 		}
 		return known, nil
 	}
 	c.Misses.Add(1)
 	asked, err := c.ask(ctx, key, token)
 	switch {
-	case err == nil || errors.Is(err, errs.ErrUnauthenticated) || ctx.Err() != nil:
+	case err == nil || errors.Is(err, errs.ErrUnauthenticated) || errors.Is(err, authapi.ErrMFARequired) || ctx.Err() != nil:
 		return asked, err
 	case ok && known.header != "" && now.Before(known.until):
 		// auth-service is away: what it said holds for as long as it said.
@@ -213,8 +218,12 @@ func (c *Checker) exchanged(ctx context.Context, key hash, token string) (pat, e
 		switch e.Kind {
 		case errs.Unauthenticated, errs.Invalid, errs.Malformed, errs.NotFound, errs.Forbidden:
 			c.Refused.Add(1)
-			c.put(key, pat{asked: asked})
-			return pat{}, errs.ErrUnauthenticated
+			refused := pat{why: errs.ErrUnauthenticated, asked: asked}
+			if errors.Is(err, authapi.ErrMFARequired) {
+				refused.why = authapi.ErrMFARequired
+			}
+			c.put(key, refused)
+			return pat{}, refused.why
 		}
 		return pat{}, errs.ErrUnavailable.Because(err)
 	}

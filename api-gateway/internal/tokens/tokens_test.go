@@ -232,7 +232,7 @@ func TestPAT_SurvivesAuthServiceButNotItsOwnEnd(t *testing.T) {
 // announce is what auth-service does on a revocation.
 func announce(t *testing.T, rdb redis.UniversalClient, kind, value string, publish bool) {
 	t.Helper()
-	until := time.Now().Add(time.Minute).Unix()
+	until := time.Now().Add(time.Hour).Unix() // what was made before expires earlier
 	if err := rdb.ZAdd(t.Context(), authapi.RevokedSet, redis.Z{Score: float64(until), Member: kind + ":" + value}).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -281,6 +281,58 @@ func TestRevocation_ReachesTheGatewayWithinASecond(t *testing.T) {
 	}
 	if _, _, err := c.Check(t.Context(), "Bearer "+s.sign(t), netip.Addr{}); err != nil {
 		t.Errorf("somebody else's token: %v", err)
+	}
+}
+
+// What is announced of a token that goes on being good ends what it was exchanged for, and
+// costs nobody a refusal.
+func TestPAT_IsExchangedAnewWhenWhatWasMadeOfItHasEnded(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.OwnServer(t).Client(t)
+	r := listen(t, rdb)
+	s := newSigner(t)
+	var role, demands atomic.Value
+	role.Store("admin")
+	demands.Store(errs.ErrInternal) // nothing
+	c := s.checker(func(context.Context, string) (Grant, error) {
+		if e := demands.Load().(*errs.Error); e != errs.ErrInternal {
+			return Grant{}, e
+		}
+		life := 5 * time.Minute
+		if role.Load() == "guest" {
+			life *= 2 // as if five minutes had passed since
+		}
+		return Grant{JWT: s.sign(t, func(c *auth.Claims) {
+			c.PAT, c.Role, c.ExpiresAt = "p", role.Load().(string), jwt.NewNumericDate(time.Now().Add(life))
+		})}, nil
+	}, r)
+	check := func() (string, error) {
+		who, _, err := c.Check(t.Context(), "Bearer "+aPAT, netip.Addr{})
+		return who.Role, err
+	}
+	if got, err := check(); got != "admin" || err != nil {
+		t.Fatalf("%s, %v", got, err)
+	}
+	role.Store("guest")
+	told := authapi.Revocation{Token: "p", Until: time.Now().Add(6 * time.Minute).Unix()}
+	if err := rdb.Publish(t.Context(), authapi.RevocationsChannel, told.JSON()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, "the weaker role", func() bool {
+		got, err := check()
+		if err != nil {
+			t.Errorf("refused meanwhile: %v", err)
+		}
+		return got == "guest"
+	})
+	// And one that is not good any more is refused with the reason.
+	demands.Store(authapi.ErrMFARequired)
+	announce(t, rdb, "pat", "p", true)
+	await.True(t, "the refusal", func() bool { _, err := check(); return err != nil })
+	for range 2 { // asked for, and then known
+		if _, err := check(); !errors.Is(err, authapi.ErrMFARequired) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

@@ -61,6 +61,19 @@ func (s Standing) Admit(session *Session, ip string, now time.Time) error {
 	return nil
 }
 
+// AdmitToken refuses a personal access token that the tenant does not let in:
+// authapi.ErrBadToken or ErrMFARequired. Secured says that its user has a second factor, or
+// is a service account, which never signs in.
+func (s Standing) AdmitToken(secured bool) error {
+	switch {
+	case s.Role == "" || !s.Open():
+		return authapi.ErrBadToken
+	case s.RequireMFA && !secured:
+		return authapi.ErrMFARequired
+	}
+	return nil
+}
+
 // within reports whether the address is in one of the ranges; one that is unknown is in
 // none.
 func within(ranges []string, ip string) bool {

@@ -17,8 +17,7 @@ import (
 
 // MemberChanged keeps what tenant-service says of a membership. One that is over ends the
 // user's sessions and tokens in the tenant. A role that may do less, or a suspension, ends
-// the sessions, and keeps the tokens from being used until what they were exchanged for
-// has expired. A service account's user comes and goes with the membership.
+// the sessions, and what the tokens were exchanged for. A service account's user comes and goes with the membership.
 func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Event, d tenantapi.MemberChanged) error {
 	user, err := id.Parse[id.User](d.UserID)
 	if err != nil {
@@ -48,7 +47,9 @@ func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Even
 		return fmt.Errorf("keep membership: %w", err)
 	case tag.RowsAffected() == 0: // older than what is known
 		return nil
-	case over:
+	}
+	now = r.now() // the membership is locked: see pauseTokens
+	if over {
 		if _, err := r.revokeTokens(ctx, tx, e.TenantID, user, models.TokenID{}, now); err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Even
 		}
 	}
 	if d.Suspended || before != "" && models.Lowered(before, d.Role) {
-		if err := r.pauseTokens(ctx, tx, e.TenantID, user, now); err != nil {
+		if err := r.pauseTokens(ctx, tx, now, inTenantOfUser, e.TenantID, user); err != nil {
 			return err
 		}
 		return r.endSessionsIn(ctx, tx, e.TenantID, user, now)
@@ -72,7 +73,8 @@ func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Even
 }
 
 // TenantChanged keeps what tenant-service says of a tenant. One that is shut ends the
-// sessions of all but its owners; one that is gone those of everybody, and the tokens.
+// sessions of all but its owners; one that is gone those of everybody, and the tokens. One
+// that demands a second factor ends what the tokens of those without one were exchanged for.
 func (r *Repository) TenantChanged(ctx context.Context, tx pgx.Tx, e events.Event, d tenantapi.TenantChanged) error {
 	if err := postgres.Enter(ctx, tx, e.TenantID); err != nil {
 		return err
@@ -92,7 +94,16 @@ func (r *Repository) TenantChanged(ctx context.Context, tx pgx.Tx, e events.Even
 	if err != nil {
 		return fmt.Errorf("keep tenant: %w", err)
 	}
-	if tag.RowsAffected() == 0 || d.Status == tenantapi.StatusActive {
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	now := r.now()
+	if d.Security.RequireMFA {
+		if err := r.pauseUnsecured(ctx, tx, e.TenantID, now); err != nil {
+			return err
+		}
+	}
+	if d.Status == tenantapi.StatusActive {
 		return nil
 	}
 	rows, err := tx.Query(ctx, `SELECT DISTINCT user_id FROM memberships WHERE tenant_id = $1 AND removed_at IS NULL AND ($2 OR role <> 'owner') ORDER BY user_id`,
@@ -104,7 +115,6 @@ func (r *Repository) TenantChanged(ctx context.Context, tx pgx.Tx, e events.Even
 	if err != nil {
 		return fmt.Errorf("find members: %w", err)
 	}
-	now := r.now()
 	for _, user := range users {
 		if err := r.shutOut(ctx, tx, e.TenantID, user, d.Status == tenantapi.StatusDeleted, now); err != nil {
 			return err
@@ -121,7 +131,7 @@ func (r *Repository) shutOut(ctx context.Context, tx pgx.Tx, tenant id.TenantID,
 		return err
 	}
 	if !forGood {
-		return r.pauseTokens(ctx, tx, tenant, user, now)
+		return r.pauseTokens(ctx, tx, now, inTenantOfUser, tenant, user)
 	}
 	_, err := r.revokeTokens(ctx, tx, tenant, user, models.TokenID{}, now)
 	return err
@@ -145,10 +155,32 @@ func (r *Repository) endSessionsIn(ctx context.Context, tx pgx.Tx, tenant id.Ten
 	return revoke(ctx, tx, out...)
 }
 
-// pauseTokens announces the user's tokens in the tenant as revoked for as long as what
-// they were exchanged for lives.
-func (r *Repository) pauseTokens(ctx context.Context, tx pgx.Tx, tenant id.TenantID, user id.UserID, now time.Time) error {
-	rows, err := tx.Query(ctx, `SELECT id FROM personal_tokens WHERE in_tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL`, tenant, user)
+// pauseUnsecured is pauseTokens for those whose users have no second factor, service
+// accounts excepted.
+func (r *Repository) pauseUnsecured(ctx context.Context, tx pgx.Tx, tenant id.TenantID, now time.Time) error {
+	if err := postgres.EnterEvery(ctx, tx); err != nil { // accounts are at home elsewhere
+		return err
+	}
+	err := r.pauseTokens(ctx, tx, now, `
+		coalesce(p.in_tenant_id, p.tenant_id) = $1 AND p.in_tenant_id IS NOT NULL AND EXISTS (SELECT FROM users u
+			WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id AND u.totp_confirmed_at IS NULL AND u.service_of IS NULL)`, tenant)
+	if err != nil {
+		return err
+	}
+	return postgres.Enter(ctx, tx, tenant)
+}
+
+const (
+	inTenantOfUser = `p.in_tenant_id = $1 AND p.user_id = $2`
+	abroadOfUser   = `p.tenant_id = $1 AND p.user_id = $2 AND p.in_tenant_id IS NOT NULL`
+)
+
+// pauseTokens announces as revoked what the tokens were exchanged for until now, which has
+// to be the time after what is asked of them has been locked: UseToken holds it, so that
+// whatever was made before expires by what is announced, and whatever is made later does
+// not.
+func (r *Repository) pauseTokens(ctx context.Context, tx pgx.Tx, now time.Time, which string, args ...any) error {
+	rows, err := tx.Query(ctx, `SELECT p.id FROM personal_tokens p WHERE p.revoked_at IS NULL AND `+which, args...)
 	if err != nil {
 		return fmt.Errorf("find tokens: %w", err)
 	}

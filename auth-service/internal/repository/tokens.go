@@ -81,6 +81,30 @@ func (r *Repository) TokenByPrefix(ctx context.Context, prefix string) (models.T
 	return scanToken(postgres.ForEveryTenant(r.pool).QueryRow(ctx, `SELECT `+tokenColumns+` FROM personal_tokens WHERE prefix = $1`, prefix))
 }
 
+// UseToken calls use with what the token's user is in its tenant, and whether he is secured:
+// see models.Standing.AdmitToken. Neither changes before use returns: what changes it
+// then ends what use has made, see pauseTokens. It returns errs.ErrNotFound if the user is
+// gone.
+func (r *Repository) UseToken(ctx context.Context, t models.Token, use func(at models.Standing, secured bool) error) error {
+	if t.Tenant == t.Home {
+		return use(models.AtHome(t.Home), true)
+	}
+	return postgres.InTenant(ctx, r.pool, t.Home, func(tx pgx.Tx) error {
+		at, err := standingIn(ctx, tx, t.Home, t.User, t.Tenant, held)
+		if err != nil {
+			return err
+		}
+		var secured bool
+		err = tx.QueryRow(ctx, `
+			SELECT totp_confirmed_at IS NOT NULL OR service_of IS NOT NULL FROM users WHERE tenant_id = $1 AND id = $2 FOR SHARE`,
+			t.Home, t.User).Scan(&secured)
+		if err != nil {
+			return fmt.Errorf("look at second factor: %w", postgres.NotFound(err))
+		}
+		return use(at, secured)
+	})
+}
+
 // RevokeToken revokes a token of the user. It returns errs.ErrNotFound if he has
 // no such token that is not revoked.
 func (r *Repository) RevokeToken(ctx context.Context, tenant id.TenantID, user id.UserID, token models.TokenID, now time.Time, a Along) error {

@@ -88,9 +88,15 @@ func (r *Repository) updateUser(ctx context.Context, tx pgx.Tx, tenant id.Tenant
 		return err
 	}
 	u.Version++
+	secured := u.TOTP.Enabled()
 	a, err := change(&u)
 	if err != nil {
 		return err
+	}
+	if secured && !u.TOTP.Enabled() { // tenants may demand it of his tokens
+		if err := r.pauseTokens(ctx, tx, r.now(), abroadOfUser, tenant, user); err != nil {
+			return err
+		}
 	}
 	secret, err := r.sealTOTP(u)
 	if err != nil {

@@ -70,7 +70,8 @@ type PATAccess struct {
 }
 
 // ExchangePAT returns a JWT for a personal access token, and until when it is
-// good. Unknown, expired and revoked tokens are all authapi.ErrBadToken.
+// good. Unknown, expired and revoked tokens are all authapi.ErrBadToken; one that the
+// tenant does not let in is refused as by models.Standing.AdmitToken.
 func (a *Auth) ExchangePAT(ctx context.Context, text string) (p PATAccess, err error) {
 	defer func() { count(a.Metrics.exchanges, err) }()
 	prefix, ok := models.TokenPrefix(text)
@@ -81,24 +82,26 @@ func (a *Auth) ExchangePAT(ctx context.Context, text string) (p PATAccess, err e
 	if err != nil {
 		return p, instead(err, authapi.ErrBadToken)
 	}
-	now := a.Now()
-	if !t.Matches(text) || !t.Live(now) {
+	if !t.Matches(text) {
 		return p, authapi.ErrBadToken
 	}
-	at, err := a.standing(ctx, t.Home, t.User, t.Tenant)
-	if err != nil {
-		return p, err
-	}
-	if at.Role == "" || !at.Open() {
-		return p, authapi.ErrBadToken
-	}
-	a.used.note(t.ID, now)
-	p = PATAccess{Token: t.ID, Until: t.AccessUntil(patTTL, now), IPRanges: at.IPRanges}
-	p.JWT, err = a.Keys.Sign(auth.Claims{
-		RegisteredClaims: a.registeredClaims(t.User.String(), auth.AudienceUser, p.Until),
-		Tenant:           t.Tenant.String(), Role: at.Role, Scope: strings.Join(t.Scopes, " "), PAT: t.ID.String(), Bases: t.Bases,
+	err = a.Repo.UseToken(ctx, t, func(at models.Standing, secured bool) error {
+		now := a.Now()
+		if !t.Live(now) {
+			return authapi.ErrBadToken
+		}
+		if err := at.AdmitToken(secured); err != nil {
+			return err
+		}
+		a.used.note(t.ID, now)
+		p = PATAccess{Token: t.ID, Until: t.AccessUntil(patTTL, now), IPRanges: at.IPRanges}
+		p.JWT, err = a.Keys.Sign(auth.Claims{
+			RegisteredClaims: a.registeredClaims(t.User.String(), auth.AudienceUser, p.Until),
+			Tenant:           t.Tenant.String(), Role: at.Role, Scope: strings.Join(t.Scopes, " "), PAT: t.ID.String(), Bases: t.Bases,
+		})
+		return err
 	})
-	return p, err
+	return p, instead(err, authapi.ErrBadToken)
 }
 
 // ServiceToken returns a service's own token for its secret, and how long it

@@ -162,7 +162,7 @@ var (
 	ExchangePAT = api.Op[PATExchange, PATAnswer]{
 		Name: "exchangePat", Method: http.MethodPost, Path: "/internal/v1/tokens/pat",
 		Access: api.Internal, Callers: []string{"api-gateway"}, Summary: "Exchange a personal access token for a short-lived JWT",
-		Errors: []*errs.Error{ErrBadToken},
+		Errors: []*errs.Error{ErrBadToken, ErrMFARequired},
 	}
 	ServiceToken = api.Op[ServiceTokenRequest, ServiceTokenAnswer]{
 		Name: "serviceToken", Method: http.MethodPost, Path: "/internal/v1/tokens/service",

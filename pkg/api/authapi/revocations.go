@@ -16,7 +16,9 @@ const (
 
 // Revocation says that tokens which name a session (sid), a personal access
 // token (pat) or a user (sub) are worthless; one of the three is set. After Until,
-// in seconds of Unix time, the last such token has expired by itself.
+// in seconds of Unix time, the last such token has expired by itself. One that was
+// made of a personal access token and expires after Until was made after the
+// revocation, and is good: auth-service has looked at what had changed.
 type Revocation struct {
 	Session string `json:"sid,omitempty"`
 	Token   string `json:"pat,omitempty"`

@@ -75,7 +75,7 @@ type TenantPatch struct {
 
 // SecurityPatch is a merge patch of Security. Lists are replaced as a whole.
 type SecurityPatch struct {
-	RequireMFA     *bool     `json:"require_mfa,omitempty"`
+	RequireMFA     *bool     `json:"require_mfa,omitempty" doc:"Of sessions that enter or are refreshed, and of whoever has personal access tokens; service accounts are exempt."`
 	EmailDomains   *[]string `json:"email_domains,omitempty" maxItems:"100" doc:"Who may be invited or join; empty for anybody."`
 	IPRanges       *[]string `json:"ip_ranges,omitempty" maxItems:"100" doc:"CIDR; empty for any."`
 	SessionMinutes *int      `json:"session_minutes,omitempty" minimum:"0" maximum:"525600" doc:"After signing in; 0 for no limit of the tenant's own."`
