@@ -40,7 +40,7 @@ func start(t testing.TB, vars map[string]string) *world {
 	return startWith(t, authtest.New(t), vars)
 }
 
-func startWith(t *testing.T, issuer *authtest.Issuer, vars map[string]string) *world {
+func startWith(t testing.TB, issuer *authtest.Issuer, vars map[string]string) *world {
 	t.Helper()
 	w := &world{t: t, issuer: issuer}
 	w.env = map[string]string{
