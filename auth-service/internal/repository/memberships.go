@@ -73,8 +73,8 @@ func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Even
 }
 
 // TenantChanged keeps what tenant-service says of a tenant. One that is shut ends the
-// sessions of all but its owners; one that is gone those of everybody, and the tokens. One
-// that demands a second factor ends what the tokens of those without one were exchanged for.
+// sessions of all but its owners; one that is gone those of everybody, and the tokens, and
+// leaves no name, which a personal tenant has from its user. One that demands a second factor ends what the tokens of those without one were exchanged for.
 func (r *Repository) TenantChanged(ctx context.Context, tx pgx.Tx, e events.Event, d tenantapi.TenantChanged) error {
 	if err := postgres.Enter(ctx, tx, e.TenantID); err != nil {
 		return err
@@ -82,6 +82,9 @@ func (r *Repository) TenantChanged(ctx context.Context, tx pgx.Tx, e events.Even
 	ranges := d.Security.IPRanges
 	if ranges == nil {
 		ranges = []string{}
+	}
+	if d.Status == tenantapi.StatusDeleted {
+		d.Name, d.Slug, ranges = "", "", []string{}
 	}
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO tenants AS t (tenant_id, kind, name, slug, status, require_mfa, ip_ranges, session_minutes, version)
