@@ -209,6 +209,15 @@ func TestSnapshots_TakeTheRightToCreate(t *testing.T) {
 	w.permissions.hidden = []permissionapi.TablePolicy{{TableID: "tblA", Hidden: []string{"fldA"}}}
 	w.permissions.mu.Unlock()
 	refuse(w, workspaceapi.ErrMasked, bob, workspaceapi.TakeSnapshot, workspaceapi.SnapshotTake{BaseRef: at})
+	// Nor does who owns the base, and cannot lift what is hidden from him.
+	w.grant(bob, permissionapi.RoleOwner, permit.Base(anna.tenant, "appOld"))
+	refuse(w, workspaceapi.ErrMasked, bob, workspaceapi.TakeSnapshot, workspaceapi.SnapshotTake{BaseRef: at})
+	copied := workspaceapi.BaseCopy{BaseRef: at}
+	copied.Body.WorkspaceID = home.ID
+	refuse(w, workspaceapi.ErrMasked, bob, workspaceapi.DuplicateBase, copied)
+	if again := w.takes(anna, "appOld"); again.Status != airtableapi.SnapshotReady {
+		t.Errorf("who makes the policies takes none: %+v", again)
+	}
 	for _, change := range []func(*workspaceapi.SnapshotRestore){
 		func(in *workspaceapi.SnapshotRestore) { in.Body.WorkspaceID = "" },
 		func(in *workspaceapi.SnapshotRestore) { in.Body.TableID = "tblA" },

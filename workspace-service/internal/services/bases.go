@@ -320,7 +320,7 @@ func (r *Rights) hidden(ctx context.Context, who auth.Principal, ref string) (ma
 		return fields, nil
 	}
 	policy, err := rpc.Call(ctx, r.api, permissionapi.FetchPolicy, permissionapi.PolicyQuery{
-		TenantID: who.TenantID.String(), Subject: permit.Subject(who), BaseID: ref,
+		TenantID: who.TenantID.String(), Subject: permit.Subject(who), BaseID: ref, Role: who.Role,
 	})
 	for _, t := range policy.Tables {
 		fields[t.TableID] = t.Hidden

@@ -3,6 +3,7 @@ package services
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,26 +45,40 @@ func NewSnapshots(repo *repository.Snapshots, tree *Tree, g *gallery.Gallery, me
 	return &Snapshots{repo, tree, insert, g, countMade(metrics, g)}
 }
 
-// mayCopy refuses whoever may not create in the base. All of a base goes into a snapshot:
-// from whom something of it is hidden has to be one who may manage it.
+// mayCopy refuses whoever may not create in the base. All of a base goes into a snapshot,
+// and what policies hide in a base they do not hide in its copies: from whom they hide
+// something has to be one who could lift them, an owner or an admin of the tenant. Where
+// tables have grants of their own, it takes who may manage the base and read all of them.
 func (s *Snapshots) mayCopy(ctx context.Context, who auth.Principal, ref string) error {
 	r := s.tree.rights
 	if err := r.Check(ctx, who, permissionapi.Create, base(who.TenantID, ref)); err != nil || r.keeper == nil {
 		return err
 	}
 	policy, err := rpc.Call(ctx, r.api, permissionapi.FetchPolicy, permissionapi.PolicyQuery{
-		TenantID: who.TenantID.String(), Subject: permit.Subject(who), BaseID: ref,
+		TenantID: who.TenantID.String(), Subject: permit.Subject(who), BaseID: ref, Role: who.Role,
 	})
 	if err != nil || len(policy.Tables)+len(policy.Granted) == 0 {
 		return err
 	}
-	if err := r.Check(ctx, who, permissionapi.Manage, base(who.TenantID, ref)); err != nil {
+	takes := base(who.TenantID, ref)
+	if len(policy.Tables) > 0 {
+		takes = permit.Tenant(who.TenantID)
+	}
+	if err := r.Check(ctx, who, permissionapi.Manage, takes); err != nil {
 		if errors.Is(err, errs.ErrForbidden) || errors.Is(err, errs.ErrNotFound) {
 			return workspaceapi.ErrMasked
 		}
 		return err
 	}
-	return nil
+	tables := make([]permit.Object, len(policy.Granted))
+	for i, t := range policy.Granted {
+		tables[i] = permit.Table(who.TenantID, ref, t)
+	}
+	read, err := r.Filter(ctx, who, permissionapi.Read, tables)
+	if err == nil && slices.Contains(read, false) {
+		return workspaceapi.ErrMasked
+	}
+	return err
 }
 
 // mayKeep is mayCopy of a base that is there, and not in the trash: whoever owns a tenant
