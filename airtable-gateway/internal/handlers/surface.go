@@ -40,8 +40,18 @@ func (s surface) serve(c *gin.Context) {
 			e = airtableapi.ErrUpstreamAway.Because(err)
 		}
 		httpx.Note(c, e)
+	} else if answer.Denied { // for the record; the caller is told in Airtable's words
+		httpx.Note(c, denial(answer))
 	}
 	write(c.Writer, answer)
+}
+
+// denial is what the policy's refusal is called in the audit log.
+func denial(a upstream.Answer) *errs.Error {
+	if a.Status == http.StatusNotFound {
+		return errs.ErrNotFound
+	}
+	return airtableapi.ErrNotPermitted
 }
 
 func (s surface) answer(c *gin.Context, call upstream.Call) (upstream.Answer, error) {

@@ -272,16 +272,20 @@ func (s *Sight) tableBody(t *seenTable) json.RawMessage {
 	for _, v := range t.views {
 		views = append(views, t.viewBody(v.raw))
 	}
-	out := slices.Clone(t.members)
-	for i, m := range out {
+	var out []v0.Member
+	for _, m := range t.members {
 		switch m.Name {
+		case "id", "name", "description":
 		case "primaryFieldId":
-			out[i].Value = models.Marshal(primary)
+			m.Value = models.Marshal(primary)
 		case "fields":
-			out[i].Value = v0.List(fields)
+			m.Value = v0.List(fields)
 		case "views":
-			out[i].Value = v0.List(views)
+			m.Value = v0.List(views)
+		default: // such as the fields of dates that depend on each other
+			continue
 		}
+		out = append(out, m)
 	}
 	return v0.Object(out...)
 }

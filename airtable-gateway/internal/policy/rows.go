@@ -30,6 +30,9 @@ func (v *seer) formula(t *seenTable, text string) (string, error) {
 	if err != nil {
 		return "", models.InvalidFilter(formula.FilterMessage(err))
 	}
+	if timeOfAll.MatchString(text) && slices.ContainsFunc(t.fields, func(f *field) bool { return t.hidden[f.id] }) {
+		return "", models.InvalidFilter("The formula for filtering records is invalid: where fields are masked, LAST_MODIFIED_TIME takes fields.")
+	}
 	if !v.local && strings.Contains(text, `\`) {
 		// Where a text ends must not depend on who reads it.
 		return "", models.InvalidFilter("The formula for filtering records is invalid: a backslash is not allowed where row rules or field masks hold.")

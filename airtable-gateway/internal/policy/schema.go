@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ type field struct {
 	linked        string   // of a link: the table that it goes to
 	via           string   // of what follows a link: the link
 	refs          []string // the other fields that its options name
+	formula       string   // of a formula
 	opaque        bool     // what it is made of is not told
 	members       []v0.Member
 }
@@ -90,6 +92,11 @@ func readTable(raw json.RawMessage) (*table, error) {
 		t.fields = append(t.fields, f)
 		t.byID[f.id] = f
 	}
+	for _, f := range t.fields {
+		if f.tellsAll() {
+			f.refs = slices.DeleteFunc(slices.Collect(maps.Keys(t.byID)), func(id string) bool { return id == f.id })
+		}
+	}
 	for _, raw := range body.Views {
 		var v struct{ ID, Name string }
 		if err := json.Unmarshal(raw, &v); err != nil {
@@ -143,7 +150,9 @@ func (f *field) readOptions(raw json.RawMessage) error {
 	case models.Button:
 		f.opaque = true
 	case models.Formula, models.AIText:
-		f.opaque = o.Refs == nil && o.Formula == nil
+		if f.opaque = o.Refs == nil && o.Formula == nil; o.Formula != nil {
+			f.formula = *o.Formula
+		}
 	case models.Rollup, models.Lookup, models.Count:
 		f.opaque = o.Via == ""
 	}
@@ -154,6 +163,21 @@ func (f *field) readOptions(raw json.RawMessage) error {
 		}
 	}
 	return nil
+}
+
+// timeOfAll finds what in a formula tells when any field of the record was changed last.
+var timeOfAll = regexp.MustCompile(`(?i)LAST_MODIFIED_TIME\s*\(\s*\)`)
+
+// tellsAll reports whether the field shows something of every field of its table: who
+// changed the record last, or when, if it names no fields.
+func (f *field) tellsAll() bool {
+	switch models.FieldType(f.typ) {
+	case models.LastModifiedTime, models.LastModifiedBy:
+		return len(f.refs) == 0
+	case models.Formula:
+		return timeOfAll.MatchString(f.formula)
+	}
+	return false
 }
 
 // find returns the table by id or name, as Airtable and the base store resolve them.

@@ -101,12 +101,19 @@ func (v *seer) Do(ctx context.Context, c upstream.Call) (upstream.Answer, error)
 	}
 	answer, err := v.answer(ctx, c)
 	if refused, ok := models.AsError(err); ok {
-		return v0.Refuse(refused), nil
+		return Deny(refused), nil
 	}
 	if err != nil {
 		return answer, err
 	}
 	return conditional(answer, given), nil
+}
+
+// Deny is the answer to a call that the policy refuses.
+func Deny(refused *models.Error) upstream.Answer {
+	a := v0.Refuse(refused)
+	a.Denied = a.Status == http.StatusForbidden || a.Status == http.StatusNotFound
+	return a
 }
 
 func (v *seer) answer(ctx context.Context, c upstream.Call) (upstream.Answer, error) {

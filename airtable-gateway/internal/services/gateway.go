@@ -72,7 +72,7 @@ func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (
 	}
 	seen, err := g.guard.Admit(ctx, who, policy.Door{Upstream: up, Local: conn.Kind == models.LocalConnection}, c)
 	if refused, ok := models.AsError(err); ok {
-		return v0.Refuse(refused), nil
+		return policy.Deny(refused), nil
 	}
 	if err != nil {
 		return upstream.Answer{}, err

@@ -101,7 +101,8 @@ type Answer struct {
 	Header http.Header
 	Body   []byte
 
-	Kept bool // an earlier call's answer: the upstream was not asked now
+	Kept   bool // an earlier call's answer: the upstream was not asked now
+	Denied bool // refused by the gateway itself, to somebody who may not do it or does not see it
 }
 
 // Upstream answers calls. An error means that no answer was obtained (the
