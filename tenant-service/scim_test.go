@@ -311,6 +311,8 @@ func TestSCIM_ListsFilterSortAndPages(t *testing.T) {
 		d.want(201, "", http.MethodPost, "Users", in)
 	}
 	for filter, want := range map[string]string{
+		`userName gt "B@"`: "c@acme.example b@acme.example",
+		`title pr and userName lt "B@" and meta.resourceType eq "User"`:               "a@acme.example",
 		`userName eq "A@acme.example"`:                                                "a@acme.example",
 		`userName Eq "nobody"`:                                                        "",
 		`externalId eq "x0"`:                                                          "c@acme.example",
@@ -346,6 +348,14 @@ func TestSCIM_ListsFilterSortAndPages(t *testing.T) {
 	past := d.want(200, "", http.MethodGet, "Users?startIndex=100", nil)
 	if none.body["totalResults"] != 4.0 || len(none.found()) != 0 || past.body["totalResults"] != 4.0 || len(past.found()) != 0 {
 		t.Errorf("none: %v, past: %v", none.body, past.body)
+	}
+	for query, want := range map[string]string{
+		"sortBy=emails": "a@acme.example b@acme.example c@acme.example", "sortBy=externalId&sortOrder=descending": "b@acme.example a@acme.example c@acme.example",
+		"sortBy=title&sortOrder=descending": "a@acme.example b@acme.example c@acme.example", "sortBy=nickName": "c@acme.example a@acme.example b@acme.example",
+	} {
+		if got := d.want(200, "", http.MethodGet, "Users?filter=title+pr&"+query, nil); strings.Join(got.found(), " ") != want {
+			t.Errorf("%s: %v, want %s", query, got.found(), want)
+		}
 	}
 	searched := d.want(200, "", http.MethodPost, "Users/.search", object{
 		"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:SearchRequest"}, "filter": `title pr`, "sortBy": "userName", "sortOrder": "descending", "count": 1,

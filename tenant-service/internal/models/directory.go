@@ -99,8 +99,20 @@ type People struct {
 	NameKey    *string
 	ExternalID *string
 	EmailKey   *string
-	Offset     int
-	Limit      int // 0: no limit
+	Listing
+}
+
+// Listing is which resources of a directory's are wanted, in which order, and what is cut
+// out of them. Where and By are paths of SQL/JSON into an object of the resource, "e", and
+// the same in lower case, "l". The zero value is all of them, in the order of their ids.
+type Listing struct {
+	Base   string   // address under which the resources lie
+	Where  string   // a predicate; "" for all
+	By     []string // the first that leads to anything counts; what has nothing comes last
+	Exact  bool     // the case counts in By
+	Down   bool
+	Offset int
+	Limit  int // 0: no limit
 }
 
 // Version is what a group's ETag is made of.

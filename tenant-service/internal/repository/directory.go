@@ -14,6 +14,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/tenant-service/internal/models"
+	"github.com/pyairtable/pyairtable/tenant-service/internal/scim"
 )
 
 const scimTokenColumns = `id, tenant_id, name, token_hash, created_by, created_at, expires_at, last_used_at, version`
@@ -123,33 +124,109 @@ func scimTokenEvent(ctx context.Context, t models.SCIMToken, what string, actor 
 
 // An account lies in its user's personal tenant: what joins it looks into every tenant,
 // and names its own.
-const peopleFrom = ` FROM members m
-	LEFT JOIN scim_users s ON s.tenant_id = m.tenant_id AND s.member_id = m.id
-	LEFT JOIN accounts a ON a.user_id = m.user_id
-	WHERE m.tenant_id = $1 AND m.kind = 'user' AND ($2::uuid IS NULL OR m.id = $2)
+const (
+	peopleTables = ` FROM members m LEFT JOIN scim_users s ON s.tenant_id = m.tenant_id AND s.member_id = m.id
+		LEFT JOIN accounts a ON a.user_id = m.user_id`
+	peopleWhere = ` WHERE m.tenant_id = $1 AND m.kind = 'user' AND ($2::uuid IS NULL OR m.id = $2)
 		AND ($3::text IS NULL OR coalesce(s.name_key, nullif(a.email, ''), m.user_id::text) = $3)
 		AND ($4::text IS NULL OR coalesce(s.external_id, '') = $4)
 		AND ($5::text IS NULL OR s.email_key = $5 OR a.email = $5)`
+)
+
+// source is where a directory's resources come from: $1 is the tenant in its conditions.
+type source struct{ tables, where, document, key string }
 
 const personColumns = memberColumns + `, s.member_id IS NOT NULL, coalesce(s.user_name, nullif(a.email, ''), m.user_id::text), coalesce(s.email_key, a.email, ''),
 	coalesce(s.external_id, ''), coalesce(s.attributes, '{}'), coalesce(s.version, 0), s.updated_at`
+
+func ofPeople() source { return source{peopleTables, peopleWhere, personDocument, "m.id"} }
 
 // People returns the tenant's users whom sel selects, in the order in which they joined,
 // and how many there are without offset and limit.
 func (r *Repository) People(ctx context.Context, tenant id.TenantID, sel models.People) ([]models.Person, int, error) {
 	q := postgres.ForEveryTenant(r.pool)
-	args := []any{tenant, sel.ID, sel.NameKey, sel.ExternalID, sel.EmailKey}
-	found, err := people(ctx, q, `SELECT `+personColumns+peopleFrom+` ORDER BY m.id OFFSET $6 LIMIT nullif($7, 0)`, append(args, sel.Offset, sel.Limit)...)
+	sql, args := ofPeople().listing(sel.Listing, tenant, sel.ID, sel.NameKey, sel.ExternalID, sel.EmailKey)
+	found, err := people(ctx, q, `SELECT `+personColumns+sql, args...)
 	if err != nil {
 		return nil, 0, err
 	}
 	total := len(found)
 	if sel.Limit > 0 {
-		if err := q.QueryRow(ctx, `SELECT count(*)`+peopleFrom, args...).Scan(&total); err != nil {
+		sql, args = ofPeople().tally(sel.Listing, tenant, sel.ID, sel.NameKey, sel.ExternalID, sel.EmailKey)
+		if err := q.QueryRow(ctx, sql, args...).Scan(&total); err != nil {
 			return nil, 0, fmt.Errorf("count people: %w", err)
 		}
 	}
 	return found, total, nil
+}
+
+// The documents are the resources as internal/scim shows them, as far as they can be
+// filtered and ordered by.
+const (
+	stamp          = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`
+	personDocument = `coalesce(s.attributes, '{}') || jsonb_strip_nulls(jsonb_build_object(
+		'id', m.id, 'externalId', nullif(s.external_id, ''), 'userName', coalesce(s.user_name, nullif(a.email, ''), m.user_id::text),
+		'active', m.suspended_at IS NULL, 'schemas', CASE WHEN coalesce(s.attributes, '{}') ? '` + scim.EnterpriseSchema + `'
+			THEN '["` + scim.UserSchema + `", "` + scim.EnterpriseSchema + `"]'::jsonb ELSE '["` + scim.UserSchema + `"]' END,
+		'emails', CASE WHEN s.member_id IS NULL AND a.email <> '' THEN jsonb_build_array(jsonb_build_object('value', a.email, 'primary', true)) END,
+		'groups', (SELECT jsonb_agg(jsonb_build_object('value', g.id, '$ref', l.base || '/Groups/' || g.id, 'display', g.name, 'type', 'direct') ORDER BY g.id)
+			FROM group_members i JOIN groups g ON g.tenant_id = i.tenant_id AND g.id = i.group_id WHERE i.tenant_id = m.tenant_id AND i.member_id = m.id),
+		'meta', jsonb_build_object('resourceType', 'User', 'location', l.base || '/Users/' || m.id,
+			'created', to_char(m.joined_at AT TIME ZONE 'UTC', ` + stamp + `),
+			'lastModified', to_char(greatest(m.updated_at, s.updated_at) AT TIME ZONE 'UTC', ` + stamp + `),
+			'version', ` + weakTag + `m.version || '.' || coalesce(s.version, 0)` + tagEnd + `)))`
+	groupDocument = `jsonb_strip_nulls(jsonb_build_object(
+		'id', g.id, 'externalId', nullif(g.external_id, ''), 'displayName', g.name, 'schemas', '["` + scim.GroupSchema + `"]'::jsonb,
+		'members', (SELECT jsonb_agg(jsonb_build_object('value', m.id, '$ref', l.base || '/Users/' || m.id, 'type', 'User',
+				'display', coalesce(s.user_name, nullif(a.email, ''), m.user_id::text)) ORDER BY m.id)
+			FROM group_members i JOIN members m ON m.tenant_id = i.tenant_id AND m.id = i.member_id AND m.kind = 'user'
+			LEFT JOIN scim_users s ON s.tenant_id = m.tenant_id AND s.member_id = m.id LEFT JOIN accounts a ON a.user_id = m.user_id
+			WHERE i.tenant_id = g.tenant_id AND i.group_id = g.id),
+		'meta', jsonb_build_object('resourceType', 'Group', 'location', l.base || '/Groups/' || g.id,
+			'created', to_char(g.created_at AT TIME ZONE 'UTC', ` + stamp + `), 'lastModified', to_char(g.updated_at AT TIME ZONE 'UTC', ` + stamp + `),
+			'version', ` + weakTag + `g.version::text` + tagEnd + `)))`
+	weakTag = `'W/"' || rtrim(translate(encode(convert_to(`
+	tagEnd  = `, 'UTF8'), 'base64'), '+/', '-_'), '=') || '"'`
+)
+
+// selected is the source with the condition that the document is as l wants it, and the
+// arguments with those that this takes.
+func (s source) selected(l models.Listing, args []any) (string, []any) {
+	if l.Where == "" && len(l.By) == 0 {
+		return s.tables + s.where, args
+	}
+	n := len(args)
+	return fmt.Sprintf(`%s CROSS JOIN (SELECT $%d::text AS base) l CROSS JOIN LATERAL (SELECT %s AS e) e
+		CROSS JOIN LATERAL (SELECT jsonb_build_object('e', e.e, 'l', lower(e.e::text)::jsonb) AS r) d
+		%s AND ($%d::text = '' OR d.r @@ nullif($%d, '')::jsonpath)`, s.tables, n+1, s.document, s.where, n+2, n+2), append(args, l.Base, l.Where)
+}
+
+// listing is selected, in order, and cut.
+func (s source) listing(l models.Listing, args ...any) (string, []any) {
+	sql, args := s.selected(l, args)
+	order := s.key
+	if len(l.By) > 0 {
+		args = append(args, l.By)
+		text := fmt.Sprintf(`(SELECT jsonb_path_query_first(d.r, p::jsonpath) #>> '{}' FROM unnest($%d::text[]) WITH ORDINALITY b (p, nth)
+			WHERE jsonb_path_exists(d.r, p::jsonpath) ORDER BY nth LIMIT 1)`, len(args))
+		if !l.Exact {
+			text = `lower(` + text + `)`
+		}
+		down := ""
+		if l.Down {
+			down = " DESC"
+		}
+		order = `nullif(` + text + `, '') COLLATE "C"` + down + ` NULLS LAST, ` + s.key
+	}
+	n := len(args)
+	return fmt.Sprintf(`%s ORDER BY %s OFFSET $%d LIMIT nullif($%d::bigint, 0)`, sql, order, n+1, n+2), append(args, l.Offset, l.Limit)
+}
+
+// tally counts what listing does not cut.
+func (s source) tally(l models.Listing, args ...any) (string, []any) {
+	l.By = nil
+	sql, args := s.selected(l, args)
+	return `SELECT count(*)` + sql, args
 }
 
 func people(ctx context.Context, q postgres.Querier, sql string, args ...any) ([]models.Person, error) {
@@ -252,7 +329,7 @@ func (r *Repository) ChangePerson(ctx context.Context, c models.Caller, ref mode
 		s, _ := models.NewScene(t, cast, c, models.About{Member: ref})
 		var found []models.Person
 		err = r.everywhere(ctx, tx, c.Tenant, func() (err error) {
-			found, err = people(ctx, tx, `SELECT `+personColumns+peopleFrom, c.Tenant, &ref, nil, nil, nil)
+			found, err = people(ctx, tx, `SELECT `+personColumns+peopleTables+peopleWhere, c.Tenant, &ref, nil, nil, nil)
 			return err
 		})
 		if err != nil {
@@ -318,20 +395,22 @@ func (r *Repository) tell(ctx context.Context, tx pgx.Tx, p models.Person) error
 	return nil
 }
 
-// FindGroups returns the tenant's groups, oldest first; only the one with the id, with
-// the name, and with the external id unless they are nil. The second value is how many
-// there are without offset and limit.
-func (r *Repository) FindGroups(ctx context.Context, tenant id.TenantID, ref *models.GroupID, nameKey, externalID *string, offset, limit int) ([]models.Group, int, error) {
-	const from = ` FROM groups g WHERE g.tenant_id = $1 AND ($2::uuid IS NULL OR g.id = $2) AND ($3::text IS NULL OR g.name_key = $3)
-		AND ($4::text IS NULL OR g.external_id = $4)`
-	args := []any{tenant, ref, nameKey, externalID}
-	found, err := groups(ctx, r.of(tenant), `SELECT `+groupColumns+from+` ORDER BY g.id OFFSET $5 LIMIT nullif($6, 0)`, append(args, offset, limit)...)
+// FindGroups returns those of the tenant's groups that l selects; only the one with the
+// id, with the name, and with the external id unless they are nil. The second value is how
+// many there are without offset and limit.
+func (r *Repository) FindGroups(ctx context.Context, tenant id.TenantID, ref *models.GroupID, nameKey, externalID *string, l models.Listing) ([]models.Group, int, error) {
+	from := source{` FROM groups g`, ` WHERE g.tenant_id = $1 AND ($2::uuid IS NULL OR g.id = $2) AND ($3::text IS NULL OR g.name_key = $3)
+		AND ($4::text IS NULL OR g.external_id = $4)`, groupDocument, "g.id"}
+	q := postgres.ForEveryTenant(r.pool) // members' accounts lie in tenants of their own
+	sql, args := from.listing(l, tenant, ref, nameKey, externalID)
+	found, err := groups(ctx, q, `SELECT `+groupColumns+sql, args...)
 	if err != nil {
 		return nil, 0, err
 	}
 	total := len(found)
-	if limit > 0 {
-		if err := r.of(tenant).QueryRow(ctx, `SELECT count(*)`+from, args...).Scan(&total); err != nil {
+	if l.Limit > 0 {
+		sql, args = from.tally(l, tenant, ref, nameKey, externalID)
+		if err := q.QueryRow(ctx, sql, args...).Scan(&total); err != nil {
 			return nil, 0, fmt.Errorf("count groups: %w", err)
 		}
 	}

@@ -16,9 +16,6 @@ const (
 // Filter decides which resources of a type are meant (RFC 7644, section 3.4.2.2).
 type Filter struct{ root node }
 
-// Matches reports whether the resource is meant; a nil filter means all.
-func (f *Filter) Matches(resource map[string]any) bool { return f == nil || f.root.matches(resource) }
-
 // Equal are the values that the named attributes have to have, as far as the filter says
 // so for all that it matches, by the names as the schema spells them: userName, id,
 // emails.value.
@@ -35,6 +32,8 @@ type node interface {
 	// demand notes what eq demands of everything that matches; prefix is the name of
 	// the attribute that the node is about.
 	demand(prefix string, out map[string]string)
+	// path is a predicate on what lies at in: see Filter.Path.
+	path(in string) (string, error)
 }
 
 type (

@@ -372,56 +372,6 @@ func (t target) drop(from map[string]any) {
 	}
 }
 
-// Sort orders resources by an attribute; those without it come last, ascending or not
-// (RFC 7644, section 3.4.2.3).
-func (t *Type) Sort(resources []map[string]any, by, order string) error {
-	if by == "" {
-		return nil
-	}
-	at, ok := t.resolve(by)
-	if !ok {
-		return refuse(InvalidValue, "There is no attribute %q to sort by.", by)
-	}
-	down := strings.EqualFold(order, "descending")
-	if order != "" && !down && !strings.EqualFold(order, "ascending") {
-		return refuse(InvalidValue, "sortOrder has to be ascending or descending.")
-	}
-	slices.SortStableFunc(resources, func(a, b map[string]any) int {
-		x, y := at.key(a), at.key(b)
-		switch {
-		case x == y:
-			return 0
-		case x == "":
-			return 1
-		case y == "":
-			return -1
-		case down:
-			return strings.Compare(y, x)
-		}
-		return strings.Compare(x, y)
-	})
-	return nil
-}
-
-// key is what a resource is ordered by: of many values the primary one.
-func (t target) key(resource map[string]any) string {
-	var out string
-	if t.attr.Many && t.sub == nil {
-		out = Preferred(resource, t.attr.Name)
-	} else if all := t.values(resource); len(all) > 0 {
-		switch v := all[0].(type) {
-		case string:
-			out = v
-		case bool:
-			out = map[bool]string{false: "0", true: "1"}[v]
-		}
-	}
-	if !t.leaf().CaseExact {
-		out = strings.ToLower(out)
-	}
-	return out
-}
-
 // Complete adds what every resource shows.
 func (t *Type) Complete(resource map[string]any, base, id, version string, created, modified time.Time) map[string]any {
 	schemas := []any{t.Schema}

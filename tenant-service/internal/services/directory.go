@@ -135,29 +135,14 @@ func narrow(demanded map[string]string, name string, key func(string) string) *s
 
 func asIs(s string) string { return s }
 
-// list filters, sorts and cuts resources, all that there are, as they are wanted.
-func list(t *scim.Type, q Query, f *scim.Filter, all []map[string]any) ([]map[string]any, int, error) {
-	all = slices.DeleteFunc(all, func(r map[string]any) bool { return !f.Matches(r) })
-	if err := t.Sort(all, q.SortBy, q.SortOrder); err != nil {
-		return nil, 0, err
-	}
-	start, count := q.page()
-	from := min(start-1, len(all))
-	return all[from:min(from+count, len(all))], len(all), nil
-}
-
 // Users answers a query on the users.
 func (s *Directory) Users(ctx context.Context, tenant id.TenantID, q Query) (map[string]any, error) {
-	f, view, err := prepare(scim.User, q)
+	f, l, view, err := s.prepare(scim.User, q)
 	if err != nil {
 		return nil, err
 	}
-	sel := models.People{}
+	sel := models.People{Listing: l}
 	start, count := q.page()
-	whole := f == nil && q.SortBy == ""
-	if whole { // PostgreSQL cuts the page
-		sel.Offset, sel.Limit = start-1, max(count, 1)
-	}
 	demanded := f.Equal()
 	sel.NameKey, sel.ExternalID = narrow(demanded, "userName", models.NameKey), narrow(demanded, "externalId", asIs)
 	if v, ok := demanded["id"]; ok {
@@ -175,21 +160,28 @@ func (s *Directory) Users(ctx context.Context, tenant id.TenantID, q Query) (map
 	for i := range found {
 		resources = append(resources, s.user(&found[i]))
 	}
-	if whole {
-		resources = resources[:min(count, len(resources))]
-	} else if resources, total, err = list(scim.User, q, f, resources); err != nil {
-		return nil, err
-	}
-	return shown(view, resources, total, start), nil
+	return shown(view, resources[:min(count, len(resources))], total, start), nil
 }
 
-func prepare(t *scim.Type, q Query) (*scim.Filter, scim.View, error) {
+// prepare reads the query. PostgreSQL selects, orders and cuts; of a page of none it reads
+// one, since it is how many there are that is asked for.
+func (s *Directory) prepare(t *scim.Type, q Query) (*scim.Filter, models.Listing, scim.View, error) {
+	start, count := q.page()
+	l := models.Listing{Base: s.base, Offset: start - 1, Limit: max(count, 1)}
 	f, err := t.ParseFilter(q.Filter)
 	if err != nil {
-		return nil, scim.View{}, err
+		return nil, l, scim.View{}, err
 	}
+	if l.Where, err = f.Path(); err != nil {
+		return nil, l, scim.View{}, err
+	}
+	o, err := t.Order(q.SortBy, q.SortOrder)
+	if err != nil {
+		return nil, l, scim.View{}, err
+	}
+	l.By, l.Exact, l.Down = o.Paths, o.Exact, o.Down
 	view, err := t.View(q.Attributes, q.Without)
-	return f, view, err
+	return f, l, view, err
 }
 
 func shown(view scim.View, resources []map[string]any, total, start int) map[string]any {
@@ -416,16 +408,11 @@ func (s *Directory) DeleteUser(ctx context.Context, tenant id.TenantID, ref mode
 
 // Groups answers a query on the groups.
 func (s *Directory) Groups(ctx context.Context, tenant id.TenantID, q Query) (map[string]any, error) {
-	f, view, err := prepare(scim.Group, q)
+	f, l, view, err := s.prepare(scim.Group, q)
 	if err != nil {
 		return nil, err
 	}
 	start, count := q.page()
-	whole := f == nil && q.SortBy == ""
-	offset, limit := 0, 0
-	if whole {
-		offset, limit = start-1, max(count, 1)
-	}
 	demanded := f.Equal()
 	var ref *models.GroupID
 	if v, ok := demanded["id"]; ok {
@@ -435,15 +422,13 @@ func (s *Directory) Groups(ctx context.Context, tenant id.TenantID, q Query) (ma
 		}
 		ref = &g
 	}
-	found, total, err := s.repo.FindGroups(ctx, tenant, ref, narrow(demanded, "displayName", models.NameKey), narrow(demanded, "externalId", asIs), offset, limit)
+	found, total, err := s.repo.FindGroups(ctx, tenant, ref, narrow(demanded, "displayName", models.NameKey), narrow(demanded, "externalId", asIs), l)
 	if err != nil {
 		return nil, err
 	}
-	if whole {
-		found = found[:min(count, len(found))]
-	}
+	found = found[:min(count, len(found))]
 	var in map[models.GroupID][]models.Mate
-	if view.Shows("members") || !whole {
+	if view.Shows("members") {
 		if in, err = s.repo.Mates(ctx, tenant, found); err != nil {
 			return nil, err
 		}
@@ -451,11 +436,6 @@ func (s *Directory) Groups(ctx context.Context, tenant id.TenantID, q Query) (ma
 	resources := make([]map[string]any, 0, len(found))
 	for _, g := range found {
 		resources = append(resources, s.group(g, in[g.ID]))
-	}
-	if !whole {
-		if resources, total, err = list(scim.Group, q, f, resources); err != nil {
-			return nil, err
-		}
 	}
 	return shown(view, resources, total, start), nil
 }
