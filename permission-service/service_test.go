@@ -3,6 +3,7 @@ package permissionservice_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -290,6 +291,11 @@ func TestPolicies_AddUpForTheOnesTheyName(t *testing.T) {
 		r := rule
 		r.Rows = bad
 		refused(t, ada.Client, permissionapi.CreatePolicy, r, permissionapi.ErrBadRule)
+	}
+	for _, bad := range []string{"king", "role:", "role:" + strings.Repeat("x", 101), "tenant:" + tenant.String()} {
+		r := rule
+		r.Subjects = []string{bad}
+		refused(t, ada.Client, permissionapi.CreatePolicy, r, permissionapi.ErrBadSubject)
 	}
 	// What nobody has told of him yet, his token does.
 	guests := rule

@@ -161,6 +161,9 @@ func (d *Decisions) UpdateRole(ctx context.Context, who auth.Principal, role mod
 // sampleUser stands for $user when a row rule is checked.
 const sampleUser = "usrSampleSubject1"
 
+// maxRole bounds the name of a role.
+const maxRole = 100
+
 // maxRule bounds the nesting of a row rule, which runs for every record that is read.
 const maxRule = 30
 
@@ -169,7 +172,7 @@ const maxRule = 30
 func ValidPolicy(p models.Policy) (models.Policy, error) {
 	for _, s := range p.Subjects {
 		role, isRole := strings.CutPrefix(s, "role:")
-		if s != models.Everybody && !models.IsSubject(s) && (!isRole || role == "") {
+		if s != models.Everybody && !models.IsSubject(s) && (!isRole || role == "" || len(role) > maxRole) {
 			return p, permissionapi.ErrBadSubject.With(errs.Field{Pointer: "/subjects", Detail: s})
 		}
 	}
