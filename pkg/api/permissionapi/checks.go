@@ -103,9 +103,13 @@ type WriteAnswer struct {
 	Token string `json:"token"`
 }
 
-// enforcers may ask: every service, before it shows or changes anything. The answer is yes
-// or no.
-var enforcers = []string{api.AnyService}
+var (
+	// enforcers may ask: every service, before it shows or changes anything. The answer is
+	// yes or no.
+	enforcers = []string{api.AnyService}
+	// keepers have the objects that are placed and shared.
+	keepers = []string{"airtable-gateway", "workspace-service"}
+)
 
 // For other services.
 var (
@@ -115,11 +119,11 @@ var (
 	}
 	Write = api.Op[WriteRequest, WriteAnswer]{
 		Name: "writePermissions", Method: http.MethodPost, Path: "/internal/v1/permissions/write",
-		Access: api.Internal, Callers: []string{"workspace-service"}, Summary: "Grant, revoke and place", Timeout: 10 * time.Second,
+		Access: api.Internal, Callers: keepers, Summary: "Grant, revoke and place", Timeout: 10 * time.Second,
 	}
 	FetchPolicy = api.Op[PolicyQuery, Policy]{
 		Name: "fetchPolicy", Method: http.MethodGet, Path: "/internal/v1/permissions/policy",
-		Access: api.Internal, Callers: []string{"airtable-gateway", "workspace-service"}, Summary: "What a subject may see of a base", Timeout: 5 * time.Second,
+		Access: api.Internal, Callers: keepers, Summary: "What a subject may see of a base", Timeout: 5 * time.Second,
 	}
 )
 
