@@ -174,6 +174,9 @@ func (s *Sight) shows(t *seenTable, v view, views func(view string) ([]string, b
 		return false
 	}
 	for _, id := range looks {
+		if id == everyField && slices.ContainsFunc(t.fields, func(f *field) bool { return t.hidden[f.id] }) {
+			return false
+		}
 		if f := t.byID[id]; f != nil && (t.hidden[id] || s.limits(f)) {
 			return false
 		}
@@ -207,9 +210,15 @@ func (t *seenTable) view(idOrName string) (view, bool) {
 	return view{}, false
 }
 
+// everyField stands for all fields of a table among those that a view looks at.
+const everyField = "*"
+
 // fieldsOf returns the ids of fields that a view looks at.
 func fieldsOf(v models.View) []string {
 	out := fieldID.FindAllString(v.Filter, -1)
+	if timeOfAll.MatchString(v.Filter) {
+		out = append(out, everyField)
+	}
 	for _, by := range v.Sort {
 		out = append(out, by.Field)
 	}
