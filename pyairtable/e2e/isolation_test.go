@@ -240,6 +240,7 @@ func (w *world) victim(t *testing.T) *victim {
 	v.make(t, "workspace_id", "/api/v1/workspaces", `{"name":"`+canary+`"}`)
 	v.make(t, "project_id", "/api/v1/workspaces/"+v.ids["workspace_id"]+"/projects", `{"name":"`+canary+`"}`)
 	v.make(t, "base_id", "/api/v1/workspaces/"+v.ids["workspace_id"]+"/bases", `{"base_id":"`+v.ids["baseId"]+`"}`)
+	v.make(t, "template_id", "/api/v1/templates", `{"name":"`+canary+`","base_id":"`+v.ids["baseId"]+`"}`)
 	v.ids["kind"], v.ids["object_id"] = "workspace", v.ids["workspace_id"]
 	v.make(t, "roles/{id}", "/api/v1/permissions/roles", `{"name":"`+canary+`","actions":["read"]}`)
 	v.make(t, "sinks/{id}", "/api/v1/audit/sinks", `{"name":"`+canary+`","url":"https://collector.example.com/in","format":"cef"}`)
@@ -320,7 +321,7 @@ func (v *victim) intact(t *testing.T) {
 	t.Helper()
 	for _, path := range []string{
 		"/api/v1/tenants/{tenant_id}", "/api/v1/tenants/{tenant_id}/groups/{group_id}", "/api/v1/users/{id}", "/api/v1/auth/tokens/{id}",
-		"/api/v1/workspaces/{workspace_id}", "/api/v1/projects/{project_id}", "/api/v1/permissions/roles/{id}",
+		"/api/v1/workspaces/{workspace_id}", "/api/v1/projects/{project_id}", "/api/v1/templates/{template_id}", "/api/v1/permissions/roles/{id}",
 		"/api/v1/airtable/bases/{baseId}/tables/{tableId}/records/{recordId}", "/api/v1/airtable/bases/{baseId}/tables/{tableId}/views/{viewId}",
 	} {
 		status, answer := request(t, "GET", v.w.urls[catalog.Gateway.Name]+v.fill(t, path), v.token, "")
