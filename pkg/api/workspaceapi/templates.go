@@ -31,8 +31,8 @@ var (
 var (
 	CreateTemplate = api.Op[NewTemplate, TemplateMade]{
 		Name: "createTemplate", Method: http.MethodPost, Path: templates, Status: http.StatusAccepted, Idempotent: true, Timeout: snapshotWait,
-		Summary: "Publish a base as a template", Description: "All members of the tenant see it then. Who may create in the base does this, and where parts " +
-			"of it are hidden, who may manage it. The work goes on after the answer: what is publishing is asked for again.",
+		Summary: "Publish a base as a template", Description: "All members of the tenant see it then. Who may copy the base does this; where parts of it have rules " +
+			"of their own, who may lift them. The work goes on after the answer: what is publishing is asked for again.",
 		Errors: []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed, ErrTemplateGuests, ErrBlankName, ErrBadTags, ErrTooManyHere},
 	}
 	ListTemplates = api.Op[TemplatesQuery, TemplatePage]{
