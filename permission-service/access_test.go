@@ -121,3 +121,22 @@ func TestAccess_AnotherTenantsWorkspaceIsNotThere(t *testing.T) {
 		t.Error("the owner does not see his workspace")
 	}
 }
+
+// The services that ask and write here are those that do: who makes bases and workspaces
+// places them, and every service asks.
+func TestAccess_CallersMayCall(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]().String()
+	for name, writes := range map[string]bool{"airtable-gateway": true, "workspace-service": true, "tenant-service": false, "audit-service": false} {
+		c := f.service.Client(auth.Principal{Token: f.issuer.Token(t, authtest.Service(name))})
+		if _, err := rpc.Call(t.Context(), c, permissionapi.Check, permissionapi.CheckRequest{
+			TenantID: tenant, Questions: []permissionapi.Question{{Subject: "user:" + id.New[id.User]().String(), Action: "read", Object: "base:" + tenant + "/app1"}},
+		}); errors.Is(err, errs.ErrForbidden) {
+			t.Errorf("%s may not ask: %v", name, err)
+		}
+		if _, err := rpc.Call(t.Context(), c, permissionapi.Write, permissionapi.WriteRequest{TenantID: tenant}); errors.Is(err, errs.ErrForbidden) == writes {
+			t.Errorf("%s writes: %v", name, err)
+		}
+	}
+}
