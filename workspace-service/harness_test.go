@@ -194,6 +194,11 @@ func (p *permissions) write(_ context.Context, _ auth.Principal, in permissionap
 			p.grants = slices.DeleteFunc(p.grants, func(g permissionapi.GrantRecord) bool { return g.Object == place.Object })
 		}
 	}
+	for _, gone := range in.Revokes {
+		p.grants = slices.DeleteFunc(p.grants, func(g permissionapi.GrantRecord) bool {
+			return g.Subject == gone.Subject && g.Object == gone.Object && g.Role == gone.Role && g.Deny == gone.Deny
+		})
+	}
 	for _, g := range in.Grants {
 		p.grants = append(p.grants, permissionapi.GrantRecord{ID: id.New[any]().String(), Grant: g, GrantedBy: in.ActorID})
 	}

@@ -49,6 +49,7 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	rights := services.NewRights(checker, a.Client(permissionapi.Service))
 	tree := services.NewTree(repo, rights, a.Client(airtableapi.Service), services.Limits{Workspaces: cfg.MaxWorkspaces}, services.Clock)
 	shares := services.NewShares(tree)
+	links := services.NewLinks(shares, box)
 	var queue *jobs.Client // needs the workers, which need the service
 	seeds, err := gallery.Open()
 	if err != nil {
@@ -60,14 +61,15 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	river.AddWorker(workers, &services.FollowSnapshotWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.FollowRestoreWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.RunSchedulesWorker{Snapshots: snapshots})
+	river.AddWorker(workers, &services.RecallSharesWorker{Links: links})
 	templates := services.NewTemplates(repository.NewTemplates(pool), snapshots)
 	river.AddWorker(workers, &services.FollowEditionWorker{Templates: templates})
 	river.AddWorker(workers, &services.DropContentWorker{Templates: templates})
-	if queue, err = a.Jobs(workers, services.SweepEvery(cfg.SweepInterval), services.RunSchedulesPeriodically()); err != nil {
+	if queue, err = a.Jobs(workers, services.SweepEvery(cfg.SweepInterval), services.RunSchedulesPeriodically(), services.RecallEvery()); err != nil {
 		return err
 	}
 	handlers.Register(a.API, handlers.Deps{
-		Tree: tree, Shares: shares, Links: services.NewLinks(shares, box), Snapshots: snapshots, Templates: templates,
+		Tree: tree, Shares: shares, Links: links, Snapshots: snapshots, Templates: templates,
 		Retention: cfg.TrashRetention,
 	})
 	return nil

@@ -87,7 +87,9 @@ var (
 	ShareLinkCreated = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.created.v1", Source: source, Stream: stream}
 	ShareLinkUpdated = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.updated.v1", Source: source, Stream: stream}
 	ShareLinkOpened  = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.opened.v1", Source: source, Stream: stream}
-	ShareLinkRevoked = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.revoked.v1", Source: source, Stream: stream}
+	// ShareLinkRedeemed tells that the actor was given the link's role.
+	ShareLinkRedeemed = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.redeemed.v1", Source: source, Stream: stream}
+	ShareLinkRevoked  = events.Type[ShareLinkChanged]{Name: "com.pyairtable.share_link.revoked.v1", Source: source, Stream: stream}
 )
 
 // SnapshotChanged names a snapshot of a base.

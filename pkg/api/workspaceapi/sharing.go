@@ -75,7 +75,7 @@ type ShareLink struct {
 	ID          string    `json:"id" format:"uuid"`
 	WorkspaceID string    `json:"workspace_id,omitempty" format:"uuid" doc:"Of a link to a workspace."`
 	BaseID      string    `json:"base_id,omitempty" doc:"Of a link to a base."`
-	Role        string    `json:"role" enum:"viewer"`
+	Role        string    `json:"role" enum:"viewer,commenter,editor" doc:"Whoever has the link views; accounts of the tenant redeem it for its role."`
 	Secret      string    `json:"secret,omitempty" doc:"What opens it. Shown to its maker alone."`
 	HasPassword bool      `json:"has_password"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
@@ -91,7 +91,7 @@ type ShareLink struct {
 type NewShareLink struct {
 	WorkspaceID string    `json:"workspace_id,omitempty" format:"uuid" doc:"Either this or base_id."`
 	BaseID      string    `json:"base_id,omitempty" maxLength:"64"`
-	Role        string    `json:"role,omitempty" enum:"viewer" default:"viewer"`
+	Role        string    `json:"role,omitempty" enum:"viewer,commenter,editor" default:"viewer" doc:"What it gives to accounts of the tenant that redeem it; no more than its maker has."`
 	Password    string    `json:"password,omitempty" minLength:"8" maxLength:"72"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
 }
@@ -141,11 +141,19 @@ type OpenShareRequest struct {
 	Password string `json:"password,omitempty" maxLength:"72"`
 }
 
+// RedeemedShare tells what a user has by a link.
+type RedeemedShare struct {
+	WorkspaceID string    `json:"workspace_id,omitempty" format:"uuid" doc:"Of a link to a workspace."`
+	BaseID      string    `json:"base_id,omitempty" doc:"Of a link to a base."`
+	Role        string    `json:"role" enum:"viewer,commenter,editor"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero" doc:"When it ends; absent: the caller had as much without the link."`
+}
+
 // OpenedShare tells what a link shows, and carries the grant that shows it.
 type OpenedShare struct {
 	Kind      string    `json:"kind" enum:"workspace,base"`
 	Name      string    `json:"name"`
-	Role      string    `json:"role" enum:"viewer"`
+	Role      string    `json:"role" enum:"viewer,commenter,editor" doc:"What redeeming the link gives. The grant is for viewing."`
 	Grant     string    `json:"grant" doc:"To be sent as Share-Grant."`
 	ExpiresAt time.Time `json:"expires_at" doc:"When the grant ends; the link gives another one."`
 }

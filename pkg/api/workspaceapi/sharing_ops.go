@@ -50,8 +50,8 @@ var (
 var (
 	CreateShareLink = api.Op[NewShareLink, ShareLinkMade]{
 		Name: "createShareLink", Method: http.MethodPost, Path: shareLinks, Status: http.StatusCreated, Idempotent: true,
-		Summary: "Make a link to a workspace or base", Description: "Whoever has its secret, and the password if there is one, may view.",
-		Errors: []*errs.Error{none, ErrExpiry, ErrOneObject, ErrTrashed, ErrTooManyHere},
+		Summary: "Make a link to a workspace or base", Description: "Whoever has its secret, and the password if there is one, may view. Accounts of the tenant redeem it for its role.",
+		Errors: []*errs.Error{none, permissionapi.ErrTooStrong, ErrExpiry, ErrOneObject, ErrTrashed, ErrTooManyHere},
 	}
 	ListShareLinks = api.Op[ShareLinksQuery, ShareLinkPage]{
 		Name: "listShareLinks", Method: http.MethodGet, Path: shareLinks, Summary: "List the links to a workspace or base",
@@ -62,11 +62,11 @@ var (
 	}
 	UpdateShareLink = api.Op[ShareLinkUpdate, ShareLinkAnswer]{
 		Name: "updateShareLink", Method: http.MethodPatch, Path: shareLink, Summary: "Change a link's password or end",
-		Description: "What was opened by it has to be opened again.", Errors: []*errs.Error{none, ErrExpiry, errs.ErrPreconditionFailed},
+		Description: "What was opened or redeemed by it has to be so again.", Errors: []*errs.Error{none, ErrExpiry, errs.ErrPreconditionFailed},
 	}
 	RevokeShareLink = api.Op[ShareLinkRef, struct{}]{
 		Name: "revokeShareLink", Method: http.MethodDelete, Path: shareLink, Status: http.StatusNoContent, Summary: "End a link",
-		Description: "At once, also for who has it open.", Errors: []*errs.Error{none},
+		Description: "At once, also for who has it open, or redeemed it.", Errors: []*errs.Error{none},
 	}
 )
 
@@ -77,6 +77,11 @@ var (
 	OpenShare = api.Op[OpenShareRequest, OpenedShare]{
 		Name: "openShare", Method: http.MethodPost, Path: shared, Access: api.Public, Rate: api.RateAuth, Summary: "Open a share link",
 		Description: "Gives a grant for a quarter of an hour.", Errors: []*errs.Error{none, ErrPassword, ErrAttempts},
+	}
+	RedeemShare = api.Op[OpenShareRequest, RedeemedShare]{
+		Name: "redeemShare", Method: http.MethodPost, Path: shared + "/redeem", Rate: api.RateAuth, Summary: "Take the role that a share link gives",
+		Description: "By an account of the link's tenant, for a day, and no longer than the link lives; again for another one.",
+		Errors:      []*errs.Error{none, ErrShareMembers, ErrPassword, ErrAttempts, ErrOffline},
 	}
 	ListSharedBases = api.Op[SharedBasesQuery, SharedBasePage]{
 		Name: "listSharedBases", Method: http.MethodGet, Path: shared + "/bases", Access: api.Public, Summary: "List the bases that a link shows",
@@ -95,5 +100,5 @@ var (
 var sharingOps = []api.Spec{
 	ListWorkspaceShares.Spec(), PutWorkspaceShare.Spec(), DeleteWorkspaceShare.Spec(), ListBaseShares.Spec(), PutBaseShare.Spec(), DeleteBaseShare.Spec(),
 	CreateShareLink.Spec(), ListShareLinks.Spec(), GetShareLink.Spec(), UpdateShareLink.Spec(), RevokeShareLink.Spec(),
-	OpenShare.Spec(), ListSharedBases.Spec(), ListSharedTables.Spec(), ListSharedRecords.Spec(),
+	OpenShare.Spec(), RedeemShare.Spec(), ListSharedBases.Spec(), ListSharedTables.Spec(), ListSharedRecords.Spec(),
 }

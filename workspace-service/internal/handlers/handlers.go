@@ -116,6 +116,7 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, workspaceapi.UpdateShareLink, l.update)
 	httpx.Handle(a, workspaceapi.RevokeShareLink, l.revoke)
 	httpx.Handle(a, workspaceapi.OpenShare, l.open)
+	httpx.Handle(a, workspaceapi.RedeemShare, l.redeem)
 	httpx.Handle(a, workspaceapi.ListSharedBases, l.bases)
 	httpx.Handle(a, workspaceapi.ListSharedTables, l.tables)
 	httpx.Handle(a, workspaceapi.ListSharedRecords, l.records)
@@ -151,7 +152,8 @@ func Listen(c *events.Consumer, r *repository.Repository) {
 	}
 	events.On(c, workspaceapi.TemplateUsed, r.TemplateUsed)
 	for _, t := range []events.Type[workspaceapi.ShareLinkChanged]{
-		workspaceapi.ShareLinkCreated, workspaceapi.ShareLinkUpdated, workspaceapi.ShareLinkOpened, workspaceapi.ShareLinkRevoked,
+		workspaceapi.ShareLinkCreated, workspaceapi.ShareLinkUpdated, workspaceapi.ShareLinkOpened, workspaceapi.ShareLinkRedeemed,
+		workspaceapi.ShareLinkRevoked,
 	} {
 		events.On(c, t, r.ShareLinkChanged)
 	}

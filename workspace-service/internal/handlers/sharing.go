@@ -110,7 +110,7 @@ func (h links) create(ctx context.Context, who auth.Principal, in workspaceapi.N
 	if err != nil {
 		return out, err
 	}
-	l, _, err := h.links.Create(ctx, who, kind, ref, services.Terms{Password: in.Password, Expires: in.ExpiresAt})
+	l, _, err := h.links.Create(ctx, who, kind, ref, services.Terms{Role: in.Role, Password: in.Password, Expires: in.ExpiresAt})
 	if err != nil {
 		return out, err
 	}
@@ -181,6 +181,20 @@ func (h links) open(ctx context.Context, _ auth.Principal, in workspaceapi.OpenS
 		return workspaceapi.OpenedShare{}, err
 	}
 	return workspaceapi.OpenedShare{Kind: o.Kind, Name: o.Name, Role: o.Role, Grant: o.Grant, ExpiresAt: o.Until}, nil
+}
+
+func (h links) redeem(ctx context.Context, who auth.Principal, in workspaceapi.OpenShareRequest) (workspaceapi.RedeemedShare, error) {
+	m, err := h.links.Redeem(ctx, who, in.Secret, in.Password)
+	if err != nil {
+		return workspaceapi.RedeemedShare{}, err
+	}
+	out := workspaceapi.RedeemedShare{Role: m.Role, ExpiresAt: m.Until}
+	if m.Kind == workspaceapi.KindBase {
+		out.BaseID = m.Object
+	} else {
+		out.WorkspaceID = m.Object
+	}
+	return out, nil
 }
 
 func (h links) bases(ctx context.Context, _ auth.Principal, in workspaceapi.SharedBasesQuery) (workspaceapi.SharedBasePage, error) {

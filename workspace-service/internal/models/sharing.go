@@ -42,6 +42,16 @@ func NewShareLink(tenant id.TenantID, user id.UserID, userRole, kind, object, ro
 	}, secret
 }
 
+// Redemption is the role that a user has on a link's object by the link.
+type Redemption struct {
+	Tenant       id.TenantID
+	Link         ShareLinkID
+	User         id.UserID
+	Kind, Object string
+	Role         string
+	Until        time.Time // zero: he had as much without the link
+}
+
 // HashSecret is what a secret is found by. It is random enough not to be guessed from
 // its hash.
 func HashSecret(secret string) []byte {

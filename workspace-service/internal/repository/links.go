@@ -126,6 +126,9 @@ func (r *Repository) ChangeShareLink(ctx context.Context, tenant id.TenantID, re
 		if err != nil {
 			return err
 		}
+		if err := r.dropRedemptions(ctx, tx, tenant, []models.ShareLinkID{ref}); err != nil {
+			return err
+		}
 		return events.Emit(ctx, tx, changed)
 	})
 	return l, err
@@ -145,18 +148,24 @@ func (r *Repository) RevokeShareLink(ctx context.Context, tenant id.TenantID, re
 	})
 }
 
-// revokeLinks deletes the links that the condition selects and returns the events.
+// revokeLinks deletes the links that the condition selects, has taken back what they gave,
+// and returns the events.
 func (r *Repository) revokeLinks(ctx context.Context, tx pgx.Tx, tenant id.TenantID, actor id.UserID, condition string, args ...any) ([]events.Event, error) {
 	gone, err := query(ctx, tx, "delete share links", scanLink, `
 		DELETE FROM share_links l WHERE tenant_id = $1 AND `+condition+`
 		RETURNING l.tenant_id, l.id, l.kind, l.object_id, l.role, l.secret_hash, l.secret, l.password_hash, l.expires_at, l.created_by,
 			l.maker_role, l.opened, l.last_opened_at, l.version, l.created_at, l.updated_at`, append([]any{tenant}, args...)...)
+	if err != nil || len(gone) == 0 {
+		return nil, err
+	}
 	var evs []events.Event
+	var ended []models.ShareLinkID
 	for _, l := range gone {
 		l.Version++
+		ended = append(ended, l.ID)
 		evs = append(evs, LinkEvent(ctx, workspaceapi.ShareLinkRevoked, l, actor))
 	}
-	return evs, err
+	return evs, r.dropRedemptions(ctx, tx, tenant, ended)
 }
 
 // TryPassword counts an attempt on the link's password before it is compared, so that

@@ -81,7 +81,7 @@ func (r *Repository) TenantDeleted(ctx context.Context, tx pgx.Tx, e events.Even
 		return err
 	}
 	for _, table := range []string{
-		"activities", "share_links", "snapshot_schedules", "snapshots", "templates", "restores", "favourites", "field_notes", "bases", "projects", "workspaces",
+		"activities", "share_redemptions", "share_links", "snapshot_schedules", "snapshots", "templates", "restores", "favourites", "field_notes", "bases", "projects", "workspaces",
 	} {
 		if _, err := exec(ctx, tx, "erase "+table, `DELETE FROM `+pgx.Identifier{table}.Sanitize()+` WHERE tenant_id = $1`, e.TenantID); err != nil {
 			return err
@@ -98,6 +98,10 @@ func (r *Repository) MemberRemoved(ctx context.Context, tx pgx.Tx, e events.Even
 	}
 	_, err := exec(ctx, tx, "delete favourites", `DELETE FROM favourites WHERE tenant_id = $1 AND user_id = $2::uuid`, e.TenantID, d.UserID)
 	if err != nil {
+		return err
+	}
+	// His grants end at permission-service, with his membership.
+	if _, err := exec(ctx, tx, "forget redemptions", `DELETE FROM share_redemptions WHERE tenant_id = $1 AND user_id = $2::uuid`, e.TenantID, d.UserID); err != nil {
 		return err
 	}
 	gone, err := r.revokeLinks(ctx, tx, e.TenantID, id.UserID{}, `created_by = $2::uuid`, d.UserID)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
@@ -19,6 +20,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/etag"
 	"github.com/pyairtable/pyairtable/pkg/events"
 	"github.com/pyairtable/pyairtable/pkg/id"
+	"github.com/pyairtable/pyairtable/pkg/logging"
 	"github.com/pyairtable/pyairtable/pkg/rpc"
 	"github.com/pyairtable/pyairtable/pkg/seal"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
@@ -46,6 +48,7 @@ func NewLinks(s *Shares, box *seal.Box) *Links { return &Links{s, s.tree.repo, b
 
 // Terms are what a link is to be like.
 type Terms struct {
+	Role     string // viewer, commenter, editor
 	Password string
 	Expires  time.Time
 }
@@ -55,8 +58,11 @@ func (s *Links) Create(ctx context.Context, who auth.Principal, kind, object str
 	if err := s.mayShare(ctx, who, kind, object); err != nil {
 		return models.ShareLink{}, "", err
 	}
-	l, secret := models.NewShareLink(who.TenantID, who.UserID, who.Role, kind, object, permissionapi.RoleViewer, s.now())
-	var err error
+	l, secret := models.NewShareLink(who.TenantID, who.UserID, who.Role, kind, object, terms.Role, s.now())
+	err := s.mayGive(ctx, who, l)
+	if err != nil {
+		return l, "", err
+	}
 	if l.ExpiresAt, err = s.end(terms.Expires); err != nil {
 		return l, "", err
 	}
@@ -148,7 +154,7 @@ type Change struct {
 	Forever   bool
 }
 
-// Update changes a link, if match holds. Grants that it gave end.
+// Update changes a link, if match holds. What it gave ends.
 func (s *Links) Update(ctx context.Context, who auth.Principal, ref models.ShareLinkID, match etag.Match, c Change) (models.ShareLink, error) {
 	if _, err := s.Link(ctx, who, ref); err != nil {
 		return models.ShareLink{}, err
@@ -166,7 +172,7 @@ func (s *Links) Update(ctx context.Context, who auth.Principal, ref models.Share
 			return models.ShareLink{}, err
 		}
 	}
-	return s.repo.ChangeShareLink(ctx, who.TenantID, ref, func(l *models.ShareLink) (events.Event, error) {
+	l, err := s.repo.ChangeShareLink(ctx, who.TenantID, ref, func(l *models.ShareLink) (events.Event, error) {
 		if !match.Holds(l.Version) {
 			return events.Event{}, errs.ErrPreconditionFailed
 		}
@@ -183,14 +189,31 @@ func (s *Links) Update(ctx context.Context, who auth.Principal, ref models.Share
 		l.UpdatedAt = s.now()
 		return repository.LinkEvent(ctx, workspaceapi.ShareLinkUpdated, *l, who.UserID), nil
 	})
+	if err == nil {
+		s.recallSoon(ctx, ref)
+	}
+	return l, err
 }
 
-// Revoke ends a link.
+// recallSoon takes back at once what the link gave; what fails is the job's.
+func (s *Links) recallSoon(ctx context.Context, ref models.ShareLinkID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeLimit)
+	defer cancel()
+	if err := s.takeBackAll(ctx, ref); err != nil {
+		logging.From(ctx).Warn("what a link gave is taken back later", zap.Error(err))
+	}
+}
+
+// Revoke ends a link, and what it gave.
 func (s *Links) Revoke(ctx context.Context, who auth.Principal, ref models.ShareLinkID) error {
 	if _, err := s.Link(ctx, who, ref); err != nil {
 		return err
 	}
-	return s.repo.RevokeShareLink(ctx, who.TenantID, ref, who.UserID)
+	if err := s.repo.RevokeShareLink(ctx, who.TenantID, ref, who.UserID); err != nil {
+		return err
+	}
+	s.recallSoon(ctx, ref)
+	return nil
 }
 
 // maker is the user in whose name a link shows anything.
@@ -220,15 +243,7 @@ type Opened struct {
 
 // Open exchanges a secret, and the password if there is one, for a grant.
 func (s *Links) Open(ctx context.Context, secret, password string) (Opened, error) {
-	tenant, err := models.TenantOfSecret(secret)
-	if err != nil {
-		return Opened{}, errs.ErrNotFound.Because(err)
-	}
-	l, err := s.repo.ShareLinkBySecret(ctx, tenant, models.HashSecret(secret))
-	if err != nil {
-		return Opened{}, err
-	}
-	name, err := s.alive(ctx, l)
+	l, name, err := s.named(ctx, secret)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -242,6 +257,26 @@ func (s *Links) Open(ctx context.Context, secret, password string) (Opened, erro
 	out := Opened{ShareLink: l, Name: name, Until: now.Add(grantLasts)}
 	out.Grant, err = s.grant(l, out.Until)
 	return out, err
+}
+
+func (s *Links) bySecret(ctx context.Context, secret string) (models.ShareLink, error) {
+	l, _, err := s.named(ctx, secret)
+	return l, err
+}
+
+// named returns the link that the secret opens and the name of its object, or
+// errs.ErrNotFound.
+func (s *Links) named(ctx context.Context, secret string) (models.ShareLink, string, error) {
+	tenant, err := models.TenantOfSecret(secret)
+	if err != nil {
+		return models.ShareLink{}, "", errs.ErrNotFound.Because(err)
+	}
+	l, err := s.repo.ShareLinkBySecret(ctx, tenant, models.HashSecret(secret))
+	if err != nil {
+		return l, "", err
+	}
+	name, err := s.alive(ctx, l)
+	return l, name, err
 }
 
 // unlock holds a password to the link's. Attempts count before they are compared.

@@ -74,6 +74,9 @@ func (s *Shares) Put(ctx context.Context, who auth.Principal, object permit.Obje
 	if err := s.mayTake(ctx, who, object, had); err != nil {
 		return permissionapi.GrantRecord{}, err
 	}
+	if err := s.tree.repo.Supersede(ctx, who.TenantID, object, subject); err != nil {
+		return permissionapi.GrantRecord{}, err
+	}
 	made, err := rpc.Call(ctx, c, permissionapi.CreateGrant, permissionapi.Grant{Subject: subject, Object: string(object), Role: role, ExpiresAt: expires})
 	if err != nil {
 		return permissionapi.GrantRecord{}, err
@@ -114,6 +117,9 @@ func (s *Shares) Delete(ctx context.Context, who auth.Principal, object permit.O
 		return err
 	}
 	if err := s.mayTake(ctx, who, object, had); err != nil {
+		return err
+	}
+	if err := s.tree.repo.Supersede(ctx, who.TenantID, object, subject); err != nil {
 		return err
 	}
 	for _, g := range had {
