@@ -52,7 +52,7 @@ type world struct {
 func start(t *testing.T, vars map[string]string) *world {
 	t.Helper()
 	w := &world{t: t, issuer: authtest.New(t)}
-	w.permissions = &permissions{parents: map[string]string{}}
+	w.permissions = &permissions{parents: map[string]string{}, groups: map[string]string{}}
 	w.airtable = &airtable{bases: map[id.TenantID][]airtableapi.Base{}}
 	neighbours := map[string]string{"AUTH_SERVICE_URL": w.issuer.URL}
 	w.env = map[string]string{
@@ -88,6 +88,7 @@ type permissions struct {
 	mu      sync.Mutex
 	grants  []permissionapi.GrantRecord
 	parents map[string]string
+	groups  map[string]string // of users, by subject
 	hidden  []permissionapi.TablePolicy
 	version int64
 	deaf    bool // writes fail
@@ -158,7 +159,7 @@ func (p *permissions) may(subject, role, action, object string, parents []string
 	}
 	for at := object; at != ""; {
 		for _, g := range p.grants {
-			if g.Subject == subject && g.Object == at && strength(g.Role) >= strength(action) {
+			if (g.Subject == subject || g.Subject == p.groups[subject]) && g.Object == at && strength(g.Role) >= strength(action) {
 				return true
 			}
 		}
@@ -220,6 +221,16 @@ func (w *world) grant(to person, role string, object permit.Object) {
 	p.grants = append(p.grants, permissionapi.GrantRecord{
 		ID: id.New[any]().String(), Grant: permissionapi.Grant{Subject: "user:" + to.user.String(), Object: string(object), Role: role},
 	})
+	p.mu.Unlock()
+}
+
+// joins has the person be in the group, or in none.
+func (w *world) joins(of person, group string) {
+	w.t.Helper()
+	p := w.permissions
+	p.mu.Lock()
+	p.version++
+	p.groups["user:"+of.user.String()] = group
 	p.mu.Unlock()
 }
 

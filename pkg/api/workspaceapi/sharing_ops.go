@@ -49,23 +49,23 @@ var (
 // Share links. Who may share an object makes links to it, and sees and ends those that are.
 var (
 	CreateShareLink = api.Op[NewShareLink, ShareLinkMade]{
-		Name: "createShareLink", Method: http.MethodPost, Path: shareLinks, Status: http.StatusCreated, Idempotent: true,
+		Name: "createShareLink", Scope: scopeShare, Method: http.MethodPost, Path: shareLinks, Status: http.StatusCreated, Idempotent: true,
 		Summary: "Make a link to a workspace or base", Description: "Whoever has its secret, and the password if there is one, may view. Accounts of the tenant redeem it for its role.",
 		Errors: []*errs.Error{none, permissionapi.ErrTooStrong, ErrExpiry, ErrOneObject, ErrTrashed, ErrTooManyHere},
 	}
 	ListShareLinks = api.Op[ShareLinksQuery, ShareLinkPage]{
-		Name: "listShareLinks", Method: http.MethodGet, Path: shareLinks, Summary: "List the links to a workspace or base",
+		Name: "listShareLinks", Scope: scopeShare, Method: http.MethodGet, Path: shareLinks, Summary: "List the links to a workspace or base",
 		Description: "Oldest first.", Errors: []*errs.Error{none, ErrOneObject},
 	}
 	GetShareLink = api.Op[ShareLinkRef, ShareLinkAnswer]{
-		Name: "getShareLink", Method: http.MethodGet, Path: shareLink, Summary: "Show a link", Errors: []*errs.Error{none},
+		Name: "getShareLink", Scope: scopeShare, Method: http.MethodGet, Path: shareLink, Summary: "Show a link", Errors: []*errs.Error{none},
 	}
 	UpdateShareLink = api.Op[ShareLinkUpdate, ShareLinkAnswer]{
-		Name: "updateShareLink", Method: http.MethodPatch, Path: shareLink, Summary: "Change a link's password or end",
+		Name: "updateShareLink", Scope: scopeShare, Method: http.MethodPatch, Path: shareLink, Summary: "Change a link's password or end",
 		Description: "What was opened or redeemed by it has to be so again.", Errors: []*errs.Error{none, ErrExpiry, errs.ErrPreconditionFailed},
 	}
 	RevokeShareLink = api.Op[ShareLinkRef, struct{}]{
-		Name: "revokeShareLink", Method: http.MethodDelete, Path: shareLink, Status: http.StatusNoContent, Summary: "End a link",
+		Name: "revokeShareLink", Scope: scopeShare, Method: http.MethodDelete, Path: shareLink, Status: http.StatusNoContent, Summary: "End a link",
 		Description: "At once, also for who has it open, or redeemed it.", Errors: []*errs.Error{none},
 	}
 )

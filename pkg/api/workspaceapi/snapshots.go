@@ -30,45 +30,45 @@ var (
 // again.
 var (
 	TakeSnapshot = api.Op[SnapshotTake, SnapshotMade]{
-		Name: "takeSnapshot", Method: http.MethodPost, Path: snapshotsOf, Status: http.StatusAccepted, Idempotent: true, Timeout: snapshotWait,
+		Name: "takeSnapshot", Scope: scopeWrite, Method: http.MethodPost, Path: snapshotsOf, Status: http.StatusAccepted, Idempotent: true, Timeout: snapshotWait,
 		Summary: "Take a snapshot of a base", Errors: []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed},
 	}
 	ListSnapshots = api.Op[SnapshotsQuery, api.Page[Snapshot]]{
-		Name: "listSnapshots", Method: http.MethodGet, Path: snapshotsOf, Summary: "List the snapshots of a base",
+		Name: "listSnapshots", Scope: scopeRead, Method: http.MethodGet, Path: snapshotsOf, Summary: "List the snapshots of a base",
 		Description: "The newest first.", Errors: []*errs.Error{none},
 	}
 	GetSnapshot = api.Op[SnapshotRef, Snapshot]{
-		Name: "getSnapshot", Method: http.MethodGet, Path: snapshot, Summary: "Show a snapshot", Errors: []*errs.Error{none},
+		Name: "getSnapshot", Scope: scopeRead, Method: http.MethodGet, Path: snapshot, Summary: "Show a snapshot", Errors: []*errs.Error{none},
 	}
 	DeleteSnapshot = api.Op[SnapshotRef, struct{}]{
-		Name: "deleteSnapshot", Method: http.MethodDelete, Path: snapshot, Status: http.StatusNoContent, Timeout: snapshotWait,
+		Name: "deleteSnapshot", Scope: scopeManage, Method: http.MethodDelete, Path: snapshot, Status: http.StatusNoContent, Timeout: snapshotWait,
 		Summary: "Delete a snapshot", Description: "One that is being taken is abandoned.", Errors: []*errs.Error{none, airtableapi.ErrSnapshotInUse},
 	}
 	RestoreSnapshot = api.Op[SnapshotRestore, RestoreMade]{
-		Name: "restoreSnapshot", Method: http.MethodPost, Path: snapshot + "/restores", Status: http.StatusAccepted, Idempotent: true,
+		Name: "restoreSnapshot", Scope: scopeWrite, Method: http.MethodPost, Path: snapshot + "/restores", Status: http.StatusAccepted, Idempotent: true,
 		Summary: "Restore a snapshot as a new base, a table of it, or a record",
 		Description: "All of it is there at once, or nothing. base: a new base in workspace_id. table: table_id as one more table of the base. " +
 			"contents: the records of table_id become again what they were. record: record_id of table_id does.",
 		Errors: []*errs.Error{none, ErrMasked, ErrRestore, ErrArchived, ErrTrashed, ErrNoProject, airtableapi.ErrSnapshotNotReady},
 	}
 	DuplicateBase = api.Op[BaseCopy, RestoreMade]{
-		Name: "duplicateBase", Method: http.MethodPost, Path: base + "/duplicate", Status: http.StatusAccepted, Idempotent: true,
+		Name: "duplicateBase", Scope: scopeWrite, Method: http.MethodPost, Path: base + "/duplicate", Status: http.StatusAccepted, Idempotent: true,
 		Summary: "Copy a base into a workspace, with or without its records", Errors: []*errs.Error{none, ErrNoBase, ErrMasked, ErrArchived, ErrTrashed, ErrNoProject},
 	}
 	GetRestore = api.Op[RestoreRef, Restore]{
-		Name: "getBaseRestoration", Method: http.MethodGet, Path: restore, Summary: "Show how far a restore or copy is",
+		Name: "getBaseRestoration", Scope: scopeRead, Method: http.MethodGet, Path: restore, Summary: "Show how far a restore or copy is",
 		Description: "To who asked for it.", Errors: []*errs.Error{none},
 	}
 	GetSchedule = api.Op[BaseRef, Schedule]{
-		Name: "getSnapshotSchedule", Method: http.MethodGet, Path: schedule, Summary: "Show when snapshots of a base are taken", Errors: []*errs.Error{none},
+		Name: "getSnapshotSchedule", Scope: scopeRead, Method: http.MethodGet, Path: schedule, Summary: "Show when snapshots of a base are taken", Errors: []*errs.Error{none},
 	}
 	PutSchedule = api.Op[SchedulePut, Schedule]{
-		Name: "putSnapshotSchedule", Method: http.MethodPut, Path: schedule, Summary: "Have snapshots of a base taken again and again",
+		Name: "putSnapshotSchedule", Scope: scopeWrite, Method: http.MethodPut, Path: schedule, Summary: "Have snapshots of a base taken again and again",
 		Description: "Of the scheduled ones that are ready the newest are kept, as many as keep says.",
 		Errors:      []*errs.Error{none, ErrNoBase, ErrMasked, ErrTrashed, ErrSchedule},
 	}
 	DeleteSchedule = api.Op[BaseRef, struct{}]{
-		Name: "deleteSnapshotSchedule", Method: http.MethodDelete, Path: schedule, Status: http.StatusNoContent,
+		Name: "deleteSnapshotSchedule", Scope: scopeWrite, Method: http.MethodDelete, Path: schedule, Status: http.StatusNoContent,
 		Summary: "Have no more snapshots of a base taken", Description: "Those there are stay.", Errors: []*errs.Error{none},
 	}
 )

@@ -25,7 +25,7 @@ func (t *Tree) Activities(ctx context.Context, who auth.Principal, workspace mod
 	}
 	var found []models.Activity
 	for {
-		list, err := t.repo.Activities(ctx, who.TenantID, workspace.String(), ref, who.IsAdmin(), after, scan)
+		list, err := t.repo.Activities(ctx, who.TenantID, workspace.String(), ref, who.IsAdmin() && who.MaySeeBase(auth.Any), after, scan)
 		if err != nil || len(list) == 0 {
 			return found, err
 		}

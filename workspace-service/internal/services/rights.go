@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+	"github.com/pyairtable/pyairtable/pkg/api/workspaceapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/id"
@@ -34,6 +36,36 @@ type Rights struct {
 func NewRights(c permit.Checker, api *rpc.Client) *Rights {
 	keeper, _ := c.(*permit.Client)
 	return &Rights{c, keeper, api}
+}
+
+// opens reports whether the caller's token may be used on the object: one for certain bases
+// on these and on no workspace.
+func opens(who auth.Principal, object permit.Object) bool {
+	ref := auth.Any
+	if kind, name, _ := strings.Cut(string(object), ":"); kind == workspaceapi.KindBase {
+		_, ref, _ = strings.Cut(name, "/")
+	}
+	return who.MaySeeBase(ref)
+}
+
+// Check is that of permit.Checker; what the caller's token is not for does not exist.
+func (r *Rights) Check(ctx context.Context, who auth.Principal, action string, object permit.Object) error {
+	if !opens(who, object) {
+		return errs.ErrNotFound
+	}
+	return r.Checker.Check(ctx, who, action, object)
+}
+
+// Filter is that of permit.Checker, under the same rule.
+func (r *Rights) Filter(ctx context.Context, who auth.Principal, action string, objects []permit.Object) ([]bool, error) {
+	allowed, err := r.Checker.Filter(ctx, who, action, objects)
+	if err != nil {
+		return nil, err
+	}
+	for i, o := range objects {
+		allowed[i] = allowed[i] && opens(who, o)
+	}
+	return allowed, nil
 }
 
 // writeLimit bounds what a caller waits for permission-service to hear at once what the

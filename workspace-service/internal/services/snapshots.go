@@ -222,7 +222,7 @@ func (s *Snapshots) mayPut(ctx context.Context, who auth.Principal, n models.Res
 // Restoration returns a restore to who asked for it.
 func (s *Snapshots) Restoration(ctx context.Context, who auth.Principal, key models.RestorationID) (models.Restoration, error) {
 	n, err := s.repo.Restoration(ctx, who.TenantID, key)
-	if err == nil && n.RequestedBy != who.UserID {
+	if err == nil && (n.RequestedBy != who.UserID || !who.MaySeeBase(n.Source)) {
 		return models.Restoration{}, errs.ErrNotFound
 	}
 	return n, err

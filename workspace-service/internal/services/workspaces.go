@@ -60,6 +60,9 @@ func (t *Tree) found(ctx context.Context, who auth.Principal, w models.Workspace
 	default:
 		return w, workspaceapi.ErrGuests
 	}
+	if !who.MaySeeBase(auth.Any) {
+		return w, errs.ErrForbidden.Saying("A token for certain bases makes no workspaces.")
+	}
 	evs := []events.Event{repository.WorkspaceEvent(ctx, workspaceapi.WorkspaceCreated, w, nil, who.UserID)}
 	for _, p := range projects {
 		evs = append(evs, repository.ProjectEvent(ctx, workspaceapi.ProjectCreated, p, nil, who.UserID))
