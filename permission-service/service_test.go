@@ -220,6 +220,39 @@ func TestGrants_NobodyGivesMoreThanHeHas(t *testing.T) {
 	})
 }
 
+func TestGrants_NobodyGivesForLongerThanHeHas(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	tenant := id.New[id.Tenant]()
+	ada, hourly, near := f.person(tenant, "owner"), f.person(tenant, "member"), f.person(tenant, "member")
+	app, other := base(tenant, "app1"), "user:"+id.New[id.User]().String()
+	hour := time.Now().Add(time.Hour)
+	for _, g := range []permissionapi.Grant{
+		{Subject: hourly.subject, Object: app, Role: "owner", ExpiresAt: hour},
+		{Subject: near.subject, Object: app, Role: "viewer"},
+		{Subject: near.subject, Object: app, Role: "owner", IPRanges: []string{"127.0.0.0/8", "::1/128"}},
+	} {
+		call(t, ada.Client, permissionapi.CreateGrant, g)
+	}
+	for _, c := range []struct {
+		by    person
+		given permissionapi.Grant
+		want  error
+	}{
+		{hourly, permissionapi.Grant{Subject: other, Role: "viewer"}, permissionapi.ErrTooStrong},
+		{hourly, permissionapi.Grant{Subject: hourly.subject, Role: "owner"}, permissionapi.ErrTooStrong},
+		{hourly, permissionapi.Grant{Subject: hourly.subject, Role: "owner", ExpiresAt: hour.Add(time.Hour)}, permissionapi.ErrTooStrong},
+		{hourly, permissionapi.Grant{Subject: other, Role: "viewer", Deny: true}, permissionapi.ErrTooStrong},
+		{hourly, permissionapi.Grant{Subject: other, Role: "editor", ExpiresAt: hour}, nil},
+		{near, permissionapi.Grant{Subject: other, Role: "viewer", ExpiresAt: hour}, permissionapi.ErrTooStrong},
+	} {
+		c.given.Object = app
+		if _, err := rpc.Call(t.Context(), c.by.Client, permissionapi.CreateGrant, c.given); !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v, want %v", c.given, err, c.want)
+		}
+	}
+}
+
 func TestDenial_WinsUntilAnOwnerLiftsIt(t *testing.T) {
 	t.Parallel()
 	f := start(t)

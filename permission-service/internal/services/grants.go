@@ -59,9 +59,14 @@ func (d *Decisions) valid(tenant id.TenantID, g models.Grant) (models.Grant, err
 	return g, nil
 }
 
-// Grant gives for the caller, up to his own strength on the object.
+// Grant gives for the caller, up to his own strength on the object, and for no longer than
+// he has that: what he has for an hour does not become somebody's for good.
 func (d *Decisions) Grant(ctx context.Context, who auth.Principal, g models.Grant) (int64, models.Grant, error) {
-	if err := d.mayGive(ctx, who, g); err != nil {
+	last := forGood
+	if !g.ExpiresAt.IsZero() {
+		last = g.ExpiresAt.Add(-time.Microsecond)
+	}
+	if err := d.mayGive(ctx, who, g, last); err != nil {
 		return 0, g, err
 	}
 	g.GrantedBy = who.UserID.String()
@@ -79,15 +84,16 @@ func (d *Decisions) Revoke(ctx context.Context, who auth.Principal, grant models
 	if err != nil {
 		return 0, err
 	}
-	if err := d.mayGive(ctx, who, g); err != nil {
+	if err := d.mayGive(ctx, who, g, time.Time{}); err != nil {
 		return 0, err
 	}
 	version, _, err := d.Write(ctx, who.TenantID, repository.Write{Revokes: []models.Grant{g}, Actor: who.UserID.String()})
 	return version, err
 }
 
-// mayGive returns nil if the caller may give or take the grant.
-func (d *Decisions) mayGive(ctx context.Context, who auth.Principal, g models.Grant) error {
+// mayGive returns nil if the caller may give the grant, which holds until last, or may take
+// it, for which last is zero.
+func (d *Decisions) mayGive(ctx context.Context, who auth.Principal, g models.Grant, last time.Time) error {
 	strength, err := d.strengthOf(ctx, who, g.Object)
 	if err != nil {
 		return err
@@ -104,6 +110,11 @@ func (d *Decisions) mayGive(ctx context.Context, who auth.Principal, g models.Gr
 		return err
 	case g.Deny:
 		if err := d.spareAdmins(ctx, who, g); err != nil {
+			return err
+		}
+	}
+	if !last.IsZero() {
+		if err := d.has(ctx, who, []models.Grant{{Object: g.Object, Actions: actions, Deny: g.Deny}}, last); err != nil {
 			return err
 		}
 	}

@@ -73,6 +73,12 @@ func (d *Decisions) givenTo(ctx context.Context, who auth.Principal, subject str
 // mayHandOn returns nil if the caller has what it needs to give or take the grants, and
 // not only for a time or from some networks; permissionapi.ErrTooStrong if not.
 func (d *Decisions) mayHandOn(ctx context.Context, who auth.Principal, grants []models.Grant) error {
+	return d.has(ctx, who, grants, time.Time{}, forGood)
+}
+
+// has returns nil if at each of the times, now for the zero one, the caller has what it
+// needs to give or take the grants, from wherever he asks; permissionapi.ErrTooStrong if not.
+func (d *Decisions) has(ctx context.Context, who auth.Principal, grants []models.Grant, times ...time.Time) error {
 	var questions []Question
 	seen := map[[2]string]bool{}
 	for _, g := range grants {
@@ -88,7 +94,7 @@ func (d *Decisions) mayHandOn(ctx context.Context, who auth.Principal, grants []
 	if len(questions) == 0 {
 		return nil
 	}
-	for _, at := range []time.Time{{}, forGood} { // from an address that is not known, both
+	for _, at := range times { // from an address that is not known
 		a, err := d.Check(ctx, Request{Tenant: who.TenantID, Questions: questions, Time: at})
 		if err != nil {
 			return err

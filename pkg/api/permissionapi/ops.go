@@ -16,7 +16,8 @@ const root = "/api/v1/permissions"
 var (
 	CreateGrant = api.Op[Grant, CreatedGrant]{
 		Name: "createGrant", Method: http.MethodPost, Path: root + "/grants", Status: http.StatusCreated, Idempotent: true,
-		Summary: "Give a role on an object", Description: "The same subject, object, role and deny again changes expiry and networks.",
+		Summary: "Give a role on an object", Description: "The same subject, object, role and deny again changes expiry and networks. " +
+			"Who is no owner or admin of the tenant gives for no longer than he has himself, and not what he has from some networks alone.",
 		Errors: []*errs.Error{errs.ErrNotFound, ErrBadSubject, ErrBadObject, ErrBadRole, ErrBadGrant, ErrTooStrong, ErrOwnersOwner},
 	}
 	GetGrant = api.Op[GrantRef, GrantRecord]{
