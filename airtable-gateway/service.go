@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/blobs"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/config"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/fetch"
@@ -93,13 +94,19 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		return err
 	}
 	a.Go("airtable cache", kept.Run)
-	keeper, err := openFiles(ctx, a, cfg, outside, pool, box)
+	plans, err := a.Limits(ctx)
+	if err != nil {
+		return err
+	}
+	within := allowance.New(plans, repository.NewUses(pool))
+	a.Go("allowance", within.Run)
+	keeper, err := openFiles(ctx, a, cfg, outside, pool, box, within)
 	if err != nil {
 		return err
 	}
 	var queue *jobs.Client // needs the workers, which need the store
 	enqueue := func(ctx context.Context, tx pgx.Tx, args river.JobArgs) error { return queue.Insert(ctx, tx, args) }
-	store := local.New(pool, local.Options{Now: time.Now, Box: box, Egress: outside, Files: keeper, Enqueue: enqueue})
+	store := local.New(pool, local.Options{Now: time.Now, Box: box, Egress: outside, Files: keeper, Enqueue: enqueue, Allowance: within})
 	pinger := local.NewPinger(store, local.PingerOptions{Now: time.Now, Log: a.Log, Metrics: a.Metrics})
 	a.Go("webhook pings", pinger.Run)
 	a.Go("webhook sweep", pinger.Sweep)
@@ -141,8 +148,10 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
 	river.AddWorker(workers, &stable.CopyWorker{Links: lasting})
 	river.AddWorker(workers, &policy.OwnWorker{Guard: guard})
+	river.AddWorker(workers, &allowance.ReportWorker{Allowance: within})
 	watcher.AddWorkers(workers)
-	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically()); err != nil {
+	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically(),
+		allowance.ReportPeriodically()); err != nil {
 		return err
 	}
 	directory := repository.NewDirectory(pool, time.Now)
@@ -157,7 +166,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 		return postgres.InTx(ctx, pool, func(tx pgx.Tx) error { return queue.Insert(ctx, tx, o) })
 	}
 	handlers.Register(a.API, handlers.Deps{
-		Gateway:     services.NewGateway(connections, upstreams, people, guard, ownLater),
+		Gateway:     services.NewGateway(connections, upstreams, people, guard, within, ownLater),
 		Connections: connections,
 		Demo:        services.NewDemo(connections, store),
 		Views:       services.NewViews(connections, store, guard),
@@ -172,9 +181,11 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 }
 
 // openFiles opens what keeps attachments.
-func openFiles(ctx context.Context, a *app.App, cfg config.Config, guard egress.Guard, pool *pgxpool.Pool, box *seal.Box) (*files.Keeper, error) {
+func openFiles(ctx context.Context, a *app.App, cfg config.Config, guard egress.Guard, pool *pgxpool.Pool, box *seal.Box,
+	within *allowance.Allowance,
+) (*files.Keeper, error) {
 	repo := repository.NewFiles(pool)
-	stored, err := blobs.Open(ctx, cfg.BlobURL, repo, time.Now, a.Metrics)
+	stored, err := blobs.Open(ctx, cfg.BlobURL, repo, within, time.Now, a.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("AIRTABLE_BLOB_URL: %w", err)
 	}

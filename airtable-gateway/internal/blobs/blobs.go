@@ -22,6 +22,7 @@ import (
 	_ "gocloud.dev/blob/s3blob" // buckets at s3://
 	"gocloud.dev/gcerrors"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
@@ -49,20 +50,24 @@ type Store struct {
 	bucket    *blob.Bucket
 	repo      *repository.Files
 	now       func() time.Time
+	allowance *allowance.Allowance
 	collected prometheus.Counter
 	freed     prometheus.Counter
 }
 
 // Open opens the bucket at the address: file:///path, a directory, which is made if
 // it is not there, or s3://bucket with gocloud's parameters (region, endpoint,
-// use_path_style…) and AWS's variables for credentials.
-func Open(ctx context.Context, address string, repo *repository.Files, now func() time.Time, metrics prometheus.Registerer) (*Store, error) {
+// use_path_style…) and AWS's variables for credentials. What a tenant may have there is
+// up to within.
+func Open(ctx context.Context, address string, repo *repository.Files, within *allowance.Allowance, now func() time.Time,
+	metrics prometheus.Registerer,
+) (*Store, error) {
 	bucket, err := open(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("open the store of files: %w", err)
 	}
 	s := &Store{
-		bucket: bucket, repo: repo, now: now,
+		bucket: bucket, repo: repo, now: now, allowance: within,
 		collected: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "airtable_blobs_collected_total", Help: "Stored files that nothing referred to any more and that were removed."}),
 		freed: prometheus.NewCounter(prometheus.CounterOpts{
@@ -104,8 +109,33 @@ const headSize = 512
 func key(tenant id.TenantID, sum string) string { return tenant.String() + "/" + sum[:2] + "/" + sum }
 
 // Put stores what r holds, limit bytes at most, whole or not at all. Nothing may
-// refer to it that is not written within a day.
+// refer to it that is not written within a day. Bytes that the tenant did not have yet
+// and that its plan does not allow are tenantapi.ErrLimitReached.
 func (s *Store) Put(ctx context.Context, tenant id.TenantID, r io.Reader, limit int64) (Stored, error) {
+	return s.put(ctx, tenant, r, limit, s.admit)
+}
+
+// PutFree is Put of what is made of a file that the tenant has. It counts, but is never
+// refused.
+func (s *Store) PutFree(ctx context.Context, tenant id.TenantID, r io.Reader, limit int64) (Stored, error) {
+	return s.put(ctx, tenant, r, limit, func(context.Context, id.TenantID, Stored) (allowance.Hold, error) { return allowance.Hold{}, nil })
+}
+
+// admission sets the bytes aside that are to be stored.
+type admission func(ctx context.Context, tenant id.TenantID, b Stored) (allowance.Hold, error)
+
+func (s *Store) admit(ctx context.Context, tenant id.TenantID, b Stored) (allowance.Hold, error) {
+	if s.allowance == nil {
+		return allowance.Hold{}, nil
+	}
+	known, err := s.repo.HasBlob(ctx, tenant, b.Sum)
+	if err != nil || known {
+		return allowance.Hold{}, err
+	}
+	return s.allowance.File(ctx, tenant, b.Size)
+}
+
+func (s *Store) put(ctx context.Context, tenant id.TenantID, r io.Reader, limit int64, admit admission) (Stored, error) {
 	r = &limited{r, limit}
 	first := make([]byte, inMemory)
 	n, err := io.ReadFull(r, first)
@@ -113,17 +143,17 @@ func (s *Store) Put(ctx context.Context, tenant id.TenantID, r io.Reader, limit 
 	head := first[:min(n, headSize):min(n, headSize)]
 	switch {
 	case err == nil:
-		return s.putLarge(ctx, tenant, head, io.MultiReader(bytes.NewReader(first), r))
+		return s.putLarge(ctx, tenant, head, io.MultiReader(bytes.NewReader(first), r), admit)
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return Stored{}, fmt.Errorf("store bytes: %w", err)
 	}
 	sum := sha256.Sum256(first)
 	out := Stored{Sum: hex.EncodeToString(sum[:]), Size: int64(n), Head: bytes.Clone(head)}
-	return out, s.settle(ctx, tenant, out, func(to string) error { return s.bucket.WriteAll(ctx, to, first, nil) })
+	return out, s.settle(ctx, tenant, out, admit, func(to string) error { return s.bucket.WriteAll(ctx, to, first, nil) })
 }
 
 // putLarge writes to a place of its own first.
-func (s *Store) putLarge(ctx context.Context, tenant id.TenantID, head []byte, r io.Reader) (Stored, error) {
+func (s *Store) putLarge(ctx context.Context, tenant id.TenantID, head []byte, r io.Reader, admit admission) (Stored, error) {
 	out := Stored{Head: bytes.Clone(head)}
 	from := incoming + rand.Text()
 	ctx, cancel := context.WithCancel(ctx)
@@ -143,12 +173,17 @@ func (s *Store) putLarge(ctx context.Context, tenant id.TenantID, head []byte, r
 	}
 	defer func() { _ = s.bucket.Delete(context.WithoutCancel(ctx), from) }() // else Collect does
 	out.Sum = hex.EncodeToString(hash.Sum(nil))
-	return out, s.settle(ctx, tenant, out, func(to string) error { return s.bucket.Copy(ctx, to, from, nil) })
+	return out, s.settle(ctx, tenant, out, admit, func(to string) error { return s.bucket.Copy(ctx, to, from, nil) })
 }
 
 // settle notes that the bytes are used, and has them written unless they are there.
 // The order matters: once they are noted the collector lets them be.
-func (s *Store) settle(ctx context.Context, tenant id.TenantID, b Stored, write func(to string) error) error {
+func (s *Store) settle(ctx context.Context, tenant id.TenantID, b Stored, admit admission, write func(to string) error) error {
+	hold, err := admit(ctx, tenant, b)
+	if err != nil {
+		return err
+	}
+	defer hold.Close(ctx)
 	if err := s.repo.UseBlob(ctx, tenant, b.Sum, b.Size, s.now()); err != nil {
 		return err
 	}

@@ -355,7 +355,7 @@ func TestCollect_SweepsWhatNeverArrived(t *testing.T) {
 func TestOpen_RefusesAddressesThatCannotBeMeant(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"file://relative/path", "ftp://x", "file:///proc/none/x", "file:///x?create_dir=1"} {
-		if s, err := blobs.Open(t.Context(), bad, nil, time.Now, nil); err == nil {
+		if s, err := blobs.Open(t.Context(), bad, nil, nil, time.Now, nil); err == nil {
 			t.Errorf("%s opens %v", bad, s)
 		}
 	}

@@ -32,7 +32,7 @@ type Attachments struct {
 // emulator's own, and go by the clock; they die with the process.
 func OpenAttachments(ctx context.Context, pool *pgxpool.Pool, dir, address string, clock func() time.Time) (*Attachments, error) {
 	repo := repository.NewFiles(pool)
-	stored, err := blobs.Open(ctx, (&url.URL{Scheme: "file", Path: dir}).String(), repo, clock, prometheus.NewRegistry())
+	stored, err := blobs.Open(ctx, (&url.URL{Scheme: "file", Path: dir}).String(), repo, nil, clock, prometheus.NewRegistry())
 	if err != nil {
 		return nil, err
 	}

@@ -260,7 +260,7 @@ func (k *Keeper) shrink(ctx context.Context, tenant id.TenantID, sum string, var
 	if err != nil {
 		return repository.Thumbnail{}, err
 	}
-	stored, err := k.blobs.Put(ctx, tenant, &small, mostThumbnail)
+	stored, err := k.blobs.PutFree(ctx, tenant, &small, mostThumbnail)
 	if err != nil {
 		return repository.Thumbnail{}, err
 	}

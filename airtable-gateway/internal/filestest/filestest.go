@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/blobs"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/fetch"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
@@ -33,8 +34,14 @@ const Base = "http://files.test/files"
 // Keeper keeps files in a directory of the test's own.
 func Keeper(t testing.TB, pool *pgxpool.Pool, base string, now func() time.Time) *files.Keeper {
 	t.Helper()
+	return KeeperWithin(t, nil, pool, base, now)
+}
+
+// KeeperWithin is Keeper where tenants have what their plans allow.
+func KeeperWithin(t testing.TB, within *allowance.Allowance, pool *pgxpool.Pool, base string, now func() time.Time) *files.Keeper {
+	t.Helper()
 	repo := repository.NewFiles(pool)
-	store := Store(t, "file://"+t.TempDir(), repo, now)
+	store := open(t, "file://"+t.TempDir(), repo, within, now)
 	guard, err := egress.Parse("127.0.0.0/8")
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +54,12 @@ func Keeper(t testing.TB, pool *pgxpool.Pool, base string, now func() time.Time)
 // Store opens the bucket at the address until the test ends.
 func Store(t testing.TB, address string, repo *repository.Files, now func() time.Time) *blobs.Store {
 	t.Helper()
-	store, err := blobs.Open(t.Context(), address, repo, now, prometheus.NewRegistry())
+	return open(t, address, repo, nil, now)
+}
+
+func open(t testing.TB, address string, repo *repository.Files, within *allowance.Allowance, now func() time.Time) *blobs.Store {
+	t.Helper()
+	store, err := blobs.Open(t.Context(), address, repo, within, now, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

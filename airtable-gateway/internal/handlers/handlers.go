@@ -38,7 +38,8 @@ func Register(a *httpx.API, d Deps) {
 	httpx.Handle(a, airtableapi.UpdateRecord, r.update)
 	httpx.Handle(a, airtableapi.DeleteRecord, r.delete)
 
-	in := readers{b, r}
+	uncounted := d.Gateway.Uncounted()
+	in := readers{bases{uncounted}, records{uncounted}}
 	httpx.Handle(a, airtableapi.ReadTables, in.tables)
 	httpx.Handle(a, airtableapi.ReadRecords, in.list)
 

@@ -186,7 +186,7 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 		return postgres.InTx(ctx, f.pool, func(tx pgx.Tx) error { return queue.Insert(ctx, tx, o) })
 	}
 	handlers.Register(f.api, handlers.Deps{
-		Gateway: services.NewGateway(connections, upstreams, f.people, guard, later), Connections: connections,
+		Gateway: services.NewGateway(connections, upstreams, f.people, guard, f.within, later), Connections: connections,
 		Demo: services.NewDemo(connections, store), Views: services.NewViews(connections, store, guard), History: services.NewHistory(connections, store, guard), Usage: services.NewUsage(repository.NewUsage(f.pool), connections, f.now.Now), Files: keeper, Watcher: f.watcher, APIURL: airtable.DefaultURL,
 		Snapshots: f.snapshots,
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 )
@@ -84,6 +85,10 @@ func refusal(c *gin.Context, call upstream.Call, e *errs.Error) upstream.Answer 
 		return v0.Refuse(models.ErrModelNotFound)
 	case errors.Is(e, airtableapi.ErrConnectionRefused):
 		return v0.Refuse(v0.ErrTokenRefused)
+	case errors.Is(e, tenantapi.ErrLimitReached):
+		return v0.Refuse(v0.PlanLimit(e.Message))
+	case errors.Is(e, tenantapi.ErrQuotaExceeded):
+		return v0.RetryAfter(v0.PlanQuota(e.Message), e.RetryAfter)
 	case e.Kind == errs.Unavailable:
 		return v0.Retry()
 	case e.Kind == errs.Malformed:

@@ -38,6 +38,15 @@ func (r *Files) UseBlob(ctx context.Context, tenant id.TenantID, sum string, siz
 	return nil
 }
 
+// HasBlob reports whether the tenant has the bytes of that sum, or is about to.
+func (r *Files) HasBlob(ctx context.Context, tenant id.TenantID, sum string) (has bool, err error) {
+	err = postgres.ForTenant(r.pool, tenant).QueryRow(ctx, `SELECT EXISTS (SELECT FROM blobs WHERE tenant_id = $1 AND sum = $2)`, tenant, sum).Scan(&has)
+	if err != nil {
+		return false, fmt.Errorf("look for blob: %w", err)
+	}
+	return has, nil
+}
+
 // Blob names the bytes of a tenant.
 type Blob struct {
 	Tenant id.TenantID

@@ -8,11 +8,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/policy"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/v0"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/auth"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 	"github.com/pyairtable/pyairtable/pkg/logging"
@@ -26,22 +28,37 @@ type Gateway struct {
 	upstreams   *Upstreams
 	people      *People
 	guard       *policy.Guard
+	allowance   *allowance.Allowance
 	later       func(ctx context.Context, o policy.Ownership) error
 }
 
 // NewGateway returns a Gateway on the connections. later makes somebody the owner of his
 // base when that could not be done at once.
-func NewGateway(c *Connections, u *Upstreams, p *People, guard *policy.Guard, later func(ctx context.Context, o policy.Ownership) error) *Gateway {
-	return &Gateway{c, u, p, guard, later}
+func NewGateway(c *Connections, u *Upstreams, p *People, guard *policy.Guard, within *allowance.Allowance,
+	later func(ctx context.Context, o policy.Ownership) error,
+) *Gateway {
+	return &Gateway{c, u, p, guard, within, later}
+}
+
+// Uncounted is the Gateway for services that read in users' names: what they do is not the
+// tenant's use of the API.
+func (g *Gateway) Uncounted() *Gateway {
+	c := *g
+	c.allowance = nil
+	return &c
 }
 
 // Do answers the call that v0.Parse read. Refusals of the upstream are answers.
 // The errors are errs.ErrUnauthenticated, airtableapi.ErrNotPermitted (a missing
-// scope), ErrBaseNotFound (also for a base that the token does not list),
+// scope), tenantapi.ErrQuotaExceeded and ErrLimitReached (the tenant's plan), ErrBaseNotFound
+// (also for a base that the token does not list),
 // ErrConnectionRefused, ErrUpstreamAway (nothing was executed, or the call only
 // reads) and ErrOutcomeUnknown.
 func (g *Gateway) Do(ctx context.Context, who auth.Principal, c upstream.Call) (upstream.Answer, error) {
 	if err := permit(who, c); err != nil {
+		return upstream.Answer{}, err
+	}
+	if err := g.allowance.Call(ctx, who.TenantID); err != nil {
 		return upstream.Answer{}, err
 	}
 	c.Caller = upstream.Caller{Tenant: who.TenantID, User: who.UserID}
@@ -147,6 +164,8 @@ func (g *Gateway) call(ctx context.Context, conn models.Connection, c upstream.C
 func (g *Gateway) ask(ctx context.Context, conn models.Connection, up upstream.Upstream, c upstream.Call) (upstream.Answer, error) {
 	answer, err := up.Do(ctx, c)
 	switch {
+	case errors.Is(err, tenantapi.ErrLimitReached):
+		return answer, err
 	case err != nil && (v0.Reads(c) || errors.Is(err, upstream.ErrNotSent)):
 		return answer, airtableapi.ErrUpstreamAway.Because(err)
 	case err != nil:

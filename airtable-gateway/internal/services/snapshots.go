@@ -126,6 +126,9 @@ func (s *Snapshots) Restore(ctx context.Context, n models.BaseRestore) (models.B
 			return n, err
 		}
 	}
+	if err := s.holdBase(ctx, n); err != nil {
+		return n, err
+	}
 	made, err := s.repo.CreateRestore(ctx, n, RestoreSnapshot{n.Tenant, n.ID}, func(snap models.BaseSnapshot) error { return restorable(snap, n) })
 	if err != nil {
 		return made, absent(err, airtableapi.ErrSnapshotNotFound)
@@ -134,6 +137,19 @@ func (s *Snapshots) Restore(ctx context.Context, n models.BaseRestore) (models.B
 		return made, airtableapi.ErrIDTaken
 	}
 	return made, nil
+}
+
+// holdBase refuses a base that the tenant's plan does not allow. What is set aside for it is
+// the job's from now on; without one it is given back by itself.
+func (s *Snapshots) holdBase(ctx context.Context, n models.BaseRestore) error {
+	if n.Kind != airtableapi.CopyBase && n.Kind != airtableapi.RestoreBase {
+		return nil
+	}
+	_, err := s.repo.Restore(ctx, n.Tenant, n.ID)
+	if errors.Is(err, errs.ErrNotFound) { // else it was asked for before
+		_, err = s.store.HoldBase(ctx, n)
+	}
+	return err
 }
 
 // newBaseOf is the id of the base that a restore makes: known from the beginning.

@@ -2,7 +2,10 @@ package v0
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
@@ -41,11 +44,26 @@ func QuotaSpent(a upstream.Answer) bool {
 	return e != nil && e.Type == ErrQuotaSpent.Type
 }
 
+// PlanLimit says that the tenant's plan with us allows no more of something. No client of
+// Airtable repeats a call on a 422.
+func PlanLimit(message string) *models.Error {
+	return &models.Error{Status: http.StatusUnprocessableEntity, Type: "PLAN_LIMIT_REACHED", Message: message}
+}
+
+// PlanQuota says that the calls which the tenant's plan with us allows are used up: what
+// Airtable says of its own.
+func PlanQuota(message string) *models.Error {
+	return &models.Error{Status: ErrQuotaSpent.Status, Type: ErrQuotaSpent.Type, Message: message}
+}
+
 // Retry is the answer when the call was certainly not executed, or only reads:
 // pyairtable sends it again when a Retry-After comes with it, creates included.
-func Retry() upstream.Answer {
-	a := Refuse(models.ErrRetriable)
-	a.Header.Set("Retry-After", "1")
+func Retry() upstream.Answer { return RetryAfter(models.ErrRetriable, time.Second) }
+
+// RetryAfter is Refuse with a time after which the call may be repeated, in whole seconds.
+func RetryAfter(err *models.Error, after time.Duration) upstream.Answer {
+	a := Refuse(err)
+	a.Header.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(after.Seconds())), 10))
 	return a
 }
 

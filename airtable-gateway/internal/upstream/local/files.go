@@ -20,6 +20,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 )
@@ -59,7 +60,10 @@ func (s *Store) fetchFiles(ctx context.Context, j *job) error {
 	all.SetLimit(fetchesAtOnce)
 	for _, ref := range refs {
 		all.Go(func() error {
-			got := s.fetch(limited, j.tenant(), ref)
+			got, err := s.fetch(limited, j.tenant(), ref)
+			if err != nil {
+				return err
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			j.fetched[ref] = got
@@ -69,19 +73,22 @@ func (s *Store) fetchFiles(ctx context.Context, j *job) error {
 	return all.Wait()
 }
 
-func (s *Store) fetch(ctx context.Context, tenant id.TenantID, ref models.FileRef) fetched {
+// fetch returns tenantapi.ErrLimitReached for a file that the tenant's plan has no room for.
+func (s *Store) fetch(ctx context.Context, tenant id.TenantID, ref models.FileRef) (fetched, error) {
 	if s.files == nil {
-		return fetched{failed: true}
+		return fetched{failed: true}, nil
 	}
 	file, err := s.files.Fetch(ctx, tenant, ref.URL, ref.Filename)
-	if err == nil {
-		return fetched{file: file}
-	}
-	if files.Permanent(err) {
+	switch {
+	case err == nil:
+		return fetched{file: file}, nil
+	case errors.Is(err, tenantapi.ErrLimitReached):
+		return fetched{}, err
+	case files.Permanent(err):
 		logging.From(ctx).Info("an attachment cannot be fetched", zap.Error(err))
-		return fetched{failed: true}
+		return fetched{failed: true}, nil
 	}
-	return fetched{later: true}
+	return fetched{later: true}, nil
 }
 
 // newFiles are the files that the job's items name by URL.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
@@ -45,6 +46,7 @@ type Store struct {
 	files     *files.Keeper
 	enqueue   repository.Enqueue
 	fetchWait time.Duration
+	allowance *allowance.Allowance
 
 	mu      sync.Mutex
 	schemas map[schemaKey]*models.Base
@@ -69,6 +71,9 @@ type Options struct {
 	// models.IteratorLife.
 	IteratorLife time.Duration
 
+	// Allowance says how many bases a tenant may have; nil: any number.
+	Allowance *allowance.Allowance
+
 	Box    *seal.Box    // seals the keys of webhooks
 	Egress egress.Guard // says where webhooks may be pinged
 
@@ -90,7 +95,7 @@ func New(pool *pgxpool.Pool, o Options) *Store {
 	}
 	return &Store{
 		repo: repository.NewStore(pool), now: o.Now, ids: o.IDs, life: o.IteratorLife, box: o.Box, egress: o.Egress,
-		files: o.Files, enqueue: o.Enqueue, fetchWait: o.FetchWait,
+		files: o.Files, enqueue: o.Enqueue, fetchWait: o.FetchWait, allowance: o.Allowance,
 		news: make(chan struct{}, 1), schemas: map[schemaKey]*models.Base{},
 	}
 }

@@ -94,7 +94,8 @@ func (s *Store) createBase(ctx context.Context, c upstream.Call) ([]byte, error)
 
 // CreateBase makes a base with its tables for the tenant of caller and returns
 // it. Chosen ids that the tenant has already are repository.ErrDuplicateID; a
-// spec that Airtable would refuse is a *models.Error.
+// spec that Airtable would refuse is a *models.Error; one more than the tenant's
+// plan allows is tenantapi.ErrLimitReached.
 func (s *Store) CreateBase(ctx context.Context, caller upstream.Caller, spec models.BaseSpec) (*models.Base, error) {
 	name, err := models.CheckName(spec.Name, models.ErrInvalidRequest, nil)
 	if err != nil {
@@ -110,6 +111,11 @@ func (s *Store) CreateBase(ctx context.Context, caller upstream.Caller, spec mod
 	if err := draft.AddTables(spec.Tables); err != nil {
 		return nil, err
 	}
+	hold, err := s.allowance.Base(ctx, caller.Tenant, id.New[any]().String())
+	if err != nil {
+		return nil, err
+	}
+	defer hold.Close(ctx)
 	err = s.repo.Write(ctx, caller.Tenant, func(tx *repository.Tx) error {
 		if err := tx.InsertBase(ctx, caller.Tenant, draft.Base, s.clock(), caller.User); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/blobs"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
@@ -175,8 +176,14 @@ func (j *restoring) tables(ctx context.Context, in *snapfile.Reader, table model
 	}
 }
 
-// newBase makes a base of the whole snapshot.
+// newBase makes a base of the whole snapshot. It takes over what was set aside when the
+// restore was asked for, or by an earlier run.
 func (j *restoring) newBase(ctx context.Context, workspace string) error {
+	hold, err := j.HoldBase(ctx, *j.r)
+	if err != nil {
+		return err
+	}
+	defer hold.Close(ctx)
 	return j.store.repo.Write(ctx, j.r.Tenant, func(tx *repository.Tx) error {
 		return j.content(ctx, func(in *snapfile.Reader) error {
 			p := newPlan(in.Header(), models.NewRenaming(j.r.ID))
@@ -200,9 +207,18 @@ func (j *restoring) newBase(ctx context.Context, workspace string) error {
 			if err != nil {
 				return err
 			}
+			if err := hold.Renew(ctx); err != nil { // it may have taken its time
+				return err
+			}
 			return j.finish(ctx, tx)
 		})
 	})
+}
+
+// HoldBase sets aside the base that a restore makes, or returns tenantapi.ErrLimitReached.
+// The same again is the same hold.
+func (s *Snapshots) HoldBase(ctx context.Context, r models.BaseRestore) (allowance.Hold, error) {
+	return s.store.allowance.Base(ctx, r.Tenant, r.ID.String())
 }
 
 // finish ends the restore with the transaction.
