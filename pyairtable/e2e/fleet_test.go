@@ -38,7 +38,10 @@ type world struct {
 	log       *apptest.Log
 }
 
-const password = "a pass phrase for tests"
+const (
+	password      = "a pass phrase for tests"
+	serviceSecret = "a secret of tests, 32 bytes or more"
+)
 
 // start starts every service, each with a database of its own, and stops them at
 // the test's end.
@@ -46,7 +49,7 @@ func start(t *testing.T, vars map[string]string) *world {
 	t.Helper()
 	w := &world{urls: map[string]string{}, databases: map[string]string{}, log: &apptest.Log{}}
 	shared := map[string]string{
-		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": "a secret of tests, 32 bytes or more", "REDIS_URL": redistest.URL(t),
+		"SEAL_KEYS": seal.NewKey(), "SERVICE_SECRET": serviceSecret, "REDIS_URL": redistest.URL(t),
 		// The tests come from one address, and do in seconds what a person does in a day.
 		"API_GATEWAY_RATE_LIMIT": "100000/1s", "API_GATEWAY_RATE_LIMIT_AUTH": "100000/1s",
 	}

@@ -20,7 +20,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/allowance"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/clocktest"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/files"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/filestest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/handlers"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
@@ -45,6 +47,7 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/jobs"
+	"github.com/pyairtable/pyairtable/pkg/limits"
 	"github.com/pyairtable/pyairtable/pkg/metrics"
 	"github.com/pyairtable/pyairtable/pkg/permit"
 	"github.com/pyairtable/pyairtable/pkg/pgtest"
@@ -75,6 +78,10 @@ type fleet struct {
 	stable  *stable.Links
 	watcher *watch.Watcher
 
+	plans     *plans
+	counter   *limits.Client
+	within    *allowance.Allowance
+	keeper    *files.Keeper
 	directory *repository.Directory
 	people    *services.People
 	snapshots *services.Snapshots
@@ -130,14 +137,18 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper := filestest.Keeper(t, f.pool, publicURL+airtableapi.Files.Prefix, f.now.Now)
-	store := local.New(f.pool, local.Options{Now: time.Now, Box: box, Files: keeper, Enqueue: queue.Insert})
+	f.plans = newPlans()
+	f.counter = limits.NewFrom(f.plans.source(), f.metrics, time.Now)
+	f.within = allowance.New(f.counter, repository.NewUses(f.pool))
+	keeper := filestest.KeeperWithin(t, f.within, f.pool, publicURL+airtableapi.Files.Prefix, f.now.Now)
+	f.keeper = keeper
+	store := local.New(f.pool, local.Options{Now: time.Now, Box: box, Files: keeper, Enqueue: queue.Insert, Allowance: f.within})
 	origins := models.AllowedURLs{airtable.DefaultURL}
 	for _, address := range allowed {
 		origins = append(origins, strings.TrimSuffix(address, "/"))
 	}
 	rdb := redistest.New(t)
-	limits := budget.New(t.Context(), budget.Options{Redis: rdb, Log: log, Metrics: f.metrics, Wait: time.Minute})
+	spare := budget.New(t.Context(), budget.Options{Redis: rdb, Log: log, Metrics: f.metrics, Wait: time.Minute})
 	spent := ledger.New(repository.NewUsage(f.pool), log, f.metrics, f.now.Now)
 	f.ledger = spent
 	kept, err := cache.New(t.Context(), cache.Options{
@@ -150,7 +161,7 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 	var loops sync.WaitGroup
 	told := announce.New(repository.NewJournal(f.pool), log, f.metrics, time.Now)
 	batches := coalesce.New(t.Context(), coalesce.Options{Log: log, Metrics: f.metrics, Wait: time.Minute})
-	for _, run := range []func(context.Context) error{limits.Run, spent.Run, told.Run, batches.Run, kept.Run} {
+	for _, run := range []func(context.Context) error{spare.Run, spent.Run, told.Run, batches.Run, kept.Run} {
 		loops.Go(func() {
 			if err := run(running); err != nil {
 				t.Error(err)
@@ -173,7 +184,7 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 		Now:     f.now.Now, Metrics: f.metrics,
 	})
 	upstreams = services.NewUpstreams(services.Parts{
-		Local: store, Airtable: client, Cache: kept, Budget: limits, Ledger: spent,
+		Local: store, Airtable: client, Cache: kept, Budget: spare, Ledger: spent,
 		Coalesce: batches, Announce: told, Stable: f.stable, Watch: f.watcher, Box: box, Allowed: origins, Metrics: f.metrics,
 	})
 	connections := services.NewConnections(accounts, repository.NewPlaces(f.pool), upstreams, f.now.Now)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 )
 
@@ -26,7 +27,7 @@ const (
 var (
 	refusals = []*errs.Error{ErrBaseNotFound, ErrTableNotFound, ErrRecordNotFound, ErrNotPermitted,
 		ErrUnknownField, ErrInvalidValue, ErrInvalidRecord, ErrConnectionRefused,
-		ErrRateLimited, ErrQuotaSpent, ErrUpstreamAway}
+		ErrRateLimited, ErrQuotaSpent, ErrUpstreamAway, tenantapi.ErrQuotaExceeded}
 	connectionRefusals = []*errs.Error{ErrAdminsOnly, ErrTokenRefused, ErrURLNotAllowed, ErrLocalExists,
 		ErrTooManyConnections, ErrFixedKind}
 )
@@ -45,12 +46,12 @@ var (
 	ListTables = api.Op[TablesQuery, api.Page[Table]]{
 		Name: "listTables", Method: "GET", Path: tables, Scope: scopeSchemaRead, Timeout: upstreamTimeout,
 		Summary: "List the tables of a base with their fields and views",
-		Errors:  []*errs.Error{ErrBaseNotFound, ErrUpstreamAway},
+		Errors:  []*errs.Error{ErrBaseNotFound, ErrUpstreamAway, tenantapi.ErrQuotaExceeded},
 	}
 	FetchTable = api.Op[TablePath, Table]{
 		Name: "getTable", Method: "GET", Path: tables + "/{tableId}", Scope: scopeSchemaRead, Timeout: upstreamTimeout,
 		Summary: "Show a table with its fields and views",
-		Errors:  []*errs.Error{ErrBaseNotFound, ErrTableNotFound, ErrUpstreamAway},
+		Errors:  []*errs.Error{ErrBaseNotFound, ErrTableNotFound, ErrUpstreamAway, tenantapi.ErrQuotaExceeded},
 	}
 	ListRecords = api.Op[RecordsQuery, RecordsAnswer]{
 		Name: "listRecords", Method: "GET", Path: records, Scope: scopeRead, Timeout: upstreamTimeout,
@@ -108,7 +109,7 @@ var (
 		Name: "loadAirtableDemo", Method: "POST", Path: base + "/demo", Timeout: upstreamTimeout,
 		Summary:     "Give the tenant the demo base",
 		Description: "World Atlas: continents, countries, languages, currencies and cities from GeoNames (CC BY 4.0). A second call finds the base of the first.",
-		Errors:      []*errs.Error{ErrAdminsOnly, ErrTooManyConnections},
+		Errors:      []*errs.Error{ErrAdminsOnly, ErrTooManyConnections, tenantapi.ErrLimitReached},
 	}
 )
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pyairtable/pyairtable/pkg/api"
+	"github.com/pyairtable/pyairtable/pkg/api/tenantapi"
 	"github.com/pyairtable/pyairtable/pkg/errs"
 )
 
@@ -39,7 +40,7 @@ var (
 		Name: "takeBaseSnapshot", Method: http.MethodPost, Path: snapshots, Status: http.StatusAccepted,
 		Access: api.Internal, Callers: keepSnapshots, Timeout: upstreamTimeout, BodyLimit: seedBodyLimit, Summary: "Take a snapshot of a base",
 		Description: "Of one consistent moment, which is the beginning of the work. With content, the snapshot is that and of no base.",
-		Errors:      []*errs.Error{ErrBaseNotFound, ErrNotLocal, ErrSnapshotUnusable, ErrIDTaken},
+		Errors:      []*errs.Error{ErrBaseNotFound, ErrNotLocal, ErrSnapshotUnusable, ErrIDTaken, tenantapi.ErrLimitReached},
 	}
 	FetchSnapshot = api.Op[SnapshotRef, BaseSnapshot]{
 		Name: "getBaseSnapshot", Method: http.MethodGet, Path: snapshots + "/{id}",
@@ -55,7 +56,7 @@ var (
 		Name: "restoreBaseSnapshot", Method: http.MethodPost, Path: restores, Status: http.StatusAccepted,
 		Access: api.Internal, Callers: keepSnapshots, Timeout: upstreamTimeout, Summary: "Restore a snapshot, or copy a base",
 		Description: "All of it is there at once, or nothing. A new base, and a table restored as a new one, has ids of its own throughout.",
-		Errors:      []*errs.Error{ErrSnapshotNotFound, ErrSnapshotNotReady, ErrNotInSnapshot, ErrBaseNotFound, ErrNotLocal, ErrIDTaken},
+		Errors:      []*errs.Error{ErrSnapshotNotFound, ErrSnapshotNotReady, ErrNotInSnapshot, ErrBaseNotFound, ErrNotLocal, ErrIDTaken, tenantapi.ErrLimitReached},
 	}
 	FetchRestore = api.Op[SnapshotRef, BaseRestore]{
 		Name: "getBaseRestore", Method: http.MethodGet, Path: restores + "/{id}",

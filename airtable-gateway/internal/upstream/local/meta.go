@@ -106,6 +106,8 @@ func (s *Store) CreateBase(ctx context.Context, caller upstream.Caller, spec mod
 	}
 	if spec.ID == "" {
 		spec.ID = s.ids.Base()
+	} else if _, err := s.repo.SchemaVersion(ctx, caller.Tenant, spec.ID); err == nil { // which no plan forbids
+		return nil, repository.ErrDuplicateID
 	}
 	draft := models.Draft{Base: &models.Base{ID: spec.ID, Name: name, Workspace: spec.Workspace}, IDs: s.ids}
 	if err := draft.AddTables(spec.Tables); err != nil {
