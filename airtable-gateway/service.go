@@ -149,9 +149,12 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	river.AddWorker(workers, &stable.CopyWorker{Links: lasting})
 	river.AddWorker(workers, &policy.OwnWorker{Guard: guard})
 	river.AddWorker(workers, &allowance.ReportWorker{Allowance: within})
+	erasures := repository.NewErasures(pool, enqueue, services.NewEraseTenant, time.Now)
+	river.AddWorker(workers, &services.EraseTenantWorker{Erasures: &services.Erasures{Repo: erasures, Files: keeper, Cache: kept, Watch: watcher}})
+	river.AddWorker(workers, &services.EraseTenantsWorker{Repo: erasures})
 	watcher.AddWorkers(workers)
 	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically(),
-		allowance.ReportPeriodically()); err != nil {
+		allowance.ReportPeriodically(), services.EraseTenantsPeriodically()); err != nil {
 		return err
 	}
 	directory := repository.NewDirectory(pool, time.Now)
@@ -159,7 +162,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	handlers.Listen(consumer, directory, places)
+	handlers.Listen(consumer, directory, places, erasures)
 	people := services.NewPeople(directory, services.Users{Client: a.Client(userapi.Service)}, a.Log)
 	a.Go("airtable people", people.Run)
 	ownLater := func(ctx context.Context, o policy.Ownership) error {

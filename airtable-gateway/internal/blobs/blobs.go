@@ -256,6 +256,61 @@ func (s *Store) Collect(ctx context.Context) (int, error) {
 	}
 }
 
+// EraseAll removes all bytes of the tenant, which nothing refers to any more, and returns
+// how many it removed that were noted. Running it twice, or in two places, does no harm.
+func (s *Store) EraseAll(ctx context.Context, tenant id.TenantID) (int64, error) {
+	removed, after := int64(0), ""
+	for {
+		list, err := s.repo.BlobsOf(ctx, tenant, after, collectedAtOnce)
+		if err != nil {
+			return removed, err
+		}
+		if len(list) == 0 {
+			return removed, s.eraseUnder(ctx, tenant.String()+"/")
+		}
+		for _, b := range list {
+			n, err := s.eraseBlob(ctx, b)
+			if removed += n; err != nil {
+				return removed, err
+			}
+			after = b.Sum
+		}
+	}
+}
+
+// eraseBlob removes bytes however short ago they were used.
+func (s *Store) eraseBlob(ctx context.Context, b repository.Blob) (int64, error) {
+	gone, err := s.repo.ForgetBlob(ctx, b, s.now().Add(grace), func() error { return s.erase(ctx, key(b.Tenant, b.Sum)) })
+	if err != nil {
+		return 0, err
+	}
+	if gone {
+		return 1, nil
+	}
+	known, err := s.repo.HasBlob(ctx, b.Tenant, b.Sum)
+	if err == nil && known {
+		err = fmt.Errorf("erase bytes: something refers to %s", b.Sum)
+	}
+	return 0, err
+}
+
+// eraseUnder removes what is stored under the prefix.
+func (s *Store) eraseUnder(ctx context.Context, prefix string) error {
+	list := s.bucket.List(&blob.ListOptions{Prefix: prefix})
+	for {
+		o, err := list.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list stored bytes: %w", err)
+		}
+		if err := s.erase(ctx, o.Key); err != nil {
+			return err
+		}
+	}
+}
+
 func (s *Store) erase(ctx context.Context, key string) error {
 	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return fmt.Errorf("erase bytes: %w", err)

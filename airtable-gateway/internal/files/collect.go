@@ -7,6 +7,7 @@ import (
 	"github.com/riverqueue/river"
 	"go.uber.org/zap"
 
+	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/logging"
 )
 
@@ -38,4 +39,10 @@ func (w *CollectWorker) Work(ctx context.Context, _ *river.Job[Collect]) error {
 		logging.From(ctx).Info("unused files removed", zap.Int("count", n))
 	}
 	return err
+}
+
+// Erase removes all files of a tenant, which nothing refers to any more, and returns how
+// many.
+func (k *Keeper) Erase(ctx context.Context, tenant id.TenantID) (int64, error) {
+	return k.blobs.EraseAll(ctx, tenant)
 }

@@ -40,8 +40,15 @@ func Keeper(t testing.TB, pool *pgxpool.Pool, base string, now func() time.Time)
 // KeeperWithin is Keeper where tenants have what their plans allow.
 func KeeperWithin(t testing.TB, within *allowance.Allowance, pool *pgxpool.Pool, base string, now func() time.Time) *files.Keeper {
 	t.Helper()
+	return KeeperIn(t, t.TempDir(), within, pool, base, now)
+}
+
+// KeeperIn is KeeperWithin that keeps its files in the directory, those of a tenant under
+// its id.
+func KeeperIn(t testing.TB, dir string, within *allowance.Allowance, pool *pgxpool.Pool, base string, now func() time.Time) *files.Keeper {
+	t.Helper()
 	repo := repository.NewFiles(pool)
-	store := open(t, "file://"+t.TempDir(), repo, within, now)
+	store := open(t, "file://"+dir, repo, within, now)
 	guard, err := egress.Parse("127.0.0.0/8")
 	if err != nil {
 		t.Fatal(err)

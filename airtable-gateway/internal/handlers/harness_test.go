@@ -82,9 +82,11 @@ type fleet struct {
 	counter   *limits.Client
 	within    *allowance.Allowance
 	keeper    *files.Keeper
+	dir       string // of its files
 	directory *repository.Directory
 	people    *services.People
 	snapshots *services.Snapshots
+	erasures  *services.Erasures
 	users     *userService
 }
 
@@ -140,7 +142,8 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 	f.plans = newPlans()
 	f.counter = limits.NewFrom(f.plans.source(), f.metrics, time.Now)
 	f.within = allowance.New(f.counter, repository.NewUses(f.pool))
-	keeper := filestest.KeeperWithin(t, f.within, f.pool, publicURL+airtableapi.Files.Prefix, f.now.Now)
+	f.dir = t.TempDir()
+	keeper := filestest.KeeperIn(t, f.dir, f.within, f.pool, publicURL+airtableapi.Files.Prefix, f.now.Now)
 	f.keeper = keeper
 	store := local.New(f.pool, local.Options{Now: time.Now, Box: box, Files: keeper, Enqueue: queue.Insert, Allowance: f.within})
 	origins := models.AllowedURLs{airtable.DefaultURL}
@@ -192,6 +195,9 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 	f.people = services.NewPeople(f.directory, f.users, log)
 	snapshotRepo := repository.NewSnapshots(f.pool, queue.Insert)
 	f.snapshots = services.NewSnapshots(connections, local.NewSnapshots(store, snapshotRepo), snapshotRepo, time.Now)
+	f.erasures = &services.Erasures{
+		Repo: repository.NewErasures(f.pool, queue.Insert, services.NewEraseTenant, f.now.Now), Files: keeper, Cache: kept, Watch: f.watcher,
+	}
 	guard := policy.New(permits, store.Views)
 	later := func(ctx context.Context, o policy.Ownership) error {
 		return postgres.InTx(ctx, f.pool, func(tx pgx.Tx) error { return queue.Insert(ctx, tx, o) })

@@ -234,7 +234,7 @@ func TestPeople_OfEventsCanBeNamedAndAreRenamedAndForgotten(t *testing.T) {
 	f := newFleet(t)
 	pool, rdb := pgtest.New(t, "airtable-gateway", repository.Migrations), redistest.New(t) // the outbox of the others
 	consumer := events.NewConsumer("airtable-gateway", f.pool, rdb, events.ConsumerOptions{})
-	handlers.Listen(consumer, f.directory, repository.NewPlaces(f.pool))
+	handlers.Listen(consumer, f.directory, repository.NewPlaces(f.pool), f.erasures.Repo)
 	ctx, stop := context.WithCancel(t.Context())
 	var loops sync.WaitGroup
 	for _, run := range []func(context.Context) error{consumer.Run, events.NewRelay(pool, rdb, events.RelayOptions{}).Run} {

@@ -81,7 +81,7 @@ func refusal(c *gin.Context, call upstream.Call, e *errs.Error) upstream.Answer 
 		return v0.Refuse(v0.ErrBadToken)
 	case errors.Is(e, airtableapi.ErrBaseNotFound) && call.Op == upstream.BaseSchema:
 		return v0.Refuse(models.ErrNoSchema)
-	case errors.Is(e, airtableapi.ErrBaseNotFound), errors.Is(e, airtableapi.ErrNotPermitted):
+	case errors.Is(e, airtableapi.ErrBaseNotFound), errors.Is(e, airtableapi.ErrNotPermitted), errors.Is(e, errs.ErrForbidden):
 		return v0.Refuse(models.ErrModelNotFound)
 	case errors.Is(e, airtableapi.ErrConnectionRefused):
 		return v0.Refuse(v0.ErrTokenRefused)

@@ -23,6 +23,7 @@ import (
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/filestest"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/models"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/repository"
+	"github.com/pyairtable/pyairtable/airtable-gateway/internal/services"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/upstream/local"
 	"github.com/pyairtable/pyairtable/airtable-gateway/internal/watch"
 	"github.com/pyairtable/pyairtable/pkg/api/airtableapi"
@@ -85,6 +86,10 @@ func newFarHooks(t *testing.T) *farHooks {
 	f.fleet = newFleet(t, f.URL)
 	workers := river.NewWorkers()
 	f.fleet.watcher.AddWorkers(workers)
+	river.AddWorker(workers, &services.EraseTenantWorker{Erasures: f.fleet.erasures})
+	river.AddWorker(workers, &services.EraseTenantsWorker{Repo: f.fleet.erasures.Repo})
+	river.AddWorker(workers, &services.TakeSnapshotWorker{Snapshots: f.fleet.snapshots})
+	river.AddWorker(workers, &services.RestoreSnapshotWorker{Snapshots: f.fleet.snapshots})
 	f.queue = filestest.Queue(t, f.fleet.pool, workers)
 	f.owner = f.fleet.owner(t)
 	f.conn = connect(t, f.owner, f.URL, accountToken)

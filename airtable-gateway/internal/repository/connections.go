@@ -17,7 +17,7 @@ import (
 )
 
 // Connections keeps the connections of tenants, and which bases each of them
-// offered when it was asked last.
+// offered when it was asked last. A tenant that was deleted has none from then on.
 type Connections struct{ pool *pgxpool.Pool }
 
 // NewConnections returns the connections in pool's database.
@@ -54,9 +54,13 @@ func scanConnection(row pgx.CollectableRow, further ...any) (models.Connection, 
 func asConnection(row pgx.CollectableRow) (models.Connection, error) { return scanConnection(row) }
 
 // CreateConnection stores c with its events. It returns ErrLocalExists for a
-// second local connection, and ErrTooManyConnections.
+// second local connection, ErrTooManyConnections, and errs.ErrForbidden for a tenant that
+// was deleted.
 func (r *Connections) CreateConnection(ctx context.Context, c models.Connection, announced ...events.Event) error {
 	return postgres.InTenant(ctx, r.pool, c.Tenant, func(tx pgx.Tx) error {
+		if err := mustLive(ctx, tx, c.Tenant); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO connections (tenant_id, id, name, kind, api_url, token, status, version, checked_at,
 				created_at, updated_at, freshness, stable_attachments, before_images, watch_changes)
@@ -81,13 +85,13 @@ func (r *Connections) CreateConnection(ctx context.Context, c models.Connection,
 // Connection returns errs.ErrNotFound if the tenant has no such connection.
 func (r *Connections) Connection(ctx context.Context, tenant id.TenantID, key models.ConnectionID) (models.Connection, error) {
 	return one(ctx, postgres.ForTenant(r.pool, tenant), `
-		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2`, tenant, key)
+		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2 AND`+notErased(`c.tenant_id`), tenant, key)
 }
 
 // LocalConnection returns errs.ErrNotFound if the tenant has none.
 func (r *Connections) LocalConnection(ctx context.Context, tenant id.TenantID) (models.Connection, error) {
 	return one(ctx, postgres.ForTenant(r.pool, tenant), `
-		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND kind = 'local'`, tenant)
+		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND kind = 'local' AND`+notErased(`c.tenant_id`), tenant)
 }
 
 func one(ctx context.Context, q postgres.Querier, sql string, args ...any) (models.Connection, error) {
@@ -107,7 +111,7 @@ func one(ctx context.Context, q postgres.Querier, sql string, args ...any) (mode
 func (r *Connections) Connections(ctx context.Context, tenant id.TenantID, after models.ConnectionID, limit int) ([]models.Connection, error) {
 	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
 		SELECT `+connectionColumns+` FROM connections c
-		WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id > $2)
+		WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id > $2) AND`+notErased(`c.tenant_id`)+`
 		ORDER BY id LIMIT $3`, tenant, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list connections: %w", err)
@@ -174,7 +178,7 @@ func (r *Connections) DeleteConnection(ctx context.Context, tenant id.TenantID, 
 
 func lock(ctx context.Context, tx pgx.Tx, tenant id.TenantID, key models.ConnectionID, ifVersion int64) (models.Connection, error) {
 	c, err := one(ctx, tx, `
-		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2 FOR UPDATE`, tenant, key)
+		SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = $1 AND id = $2 AND`+notErased(`c.tenant_id`)+` FOR UPDATE`, tenant, key)
 	if err == nil && ifVersion > 0 && c.Version != ifVersion {
 		return c, errs.ErrPreconditionFailed
 	}
@@ -285,7 +289,7 @@ func (r *Connections) BaseConnection(ctx context.Context, tenant id.TenantID, ba
 		SELECT `+connectionColumns+`, b.name, b.permission_level,
 			EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = b.tenant_id AND w.base_id = b.base_id)
 		FROM connection_bases b JOIN connections c ON c.tenant_id = b.tenant_id AND c.id = b.connection_id
-		WHERE b.tenant_id = $1 AND b.base_id = $2 ORDER BY c.id LIMIT 1`, tenant, base)
+		WHERE b.tenant_id = $1 AND b.base_id = $2 AND`+notErased(`c.tenant_id`)+` ORDER BY c.id LIMIT 1`, tenant, base)
 	if err != nil {
 		return models.Connection{}, b, fmt.Errorf("select connection of base: %w", err)
 	}

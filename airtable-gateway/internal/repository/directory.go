@@ -45,11 +45,12 @@ func (d *Directory) Meet(ctx context.Context, tenant id.TenantID, user id.UserID
 	return meet(ctx, postgres.ForEveryTenant(d.pool), tenant, user, wantedAtFirst)
 }
 
-// meet makes the user's entry unless there is one, or he was erased elsewhere.
+// meet makes the user's entry unless there is one, he was erased elsewhere, or the tenant
+// was deleted.
 func meet(ctx context.Context, q postgres.Querier, tenant id.TenantID, user id.UserID, wanted int64) error {
 	_, err := q.Exec(ctx, `
 		INSERT INTO people (tenant_id, user_id, airtable_id, wanted_version)
-		SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM people WHERE user_id = $2 AND erased_at IS NOT NULL)
+		SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM people WHERE user_id = $2 AND erased_at IS NOT NULL) AND`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT people_pkey DO NOTHING`, tenant, user, models.UserIDOf(user), wanted)
 	if err != nil {
 		return fmt.Errorf("meet user: %w", err)

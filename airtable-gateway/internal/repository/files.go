@@ -103,6 +103,20 @@ func (r *Files) ForgetBlob(ctx context.Context, b Blob, before time.Time, erase 
 	return gone, nil
 }
 
+// BlobsOf lists at most limit of the tenant's blobs, by sum, after the given one.
+func (r *Files) BlobsOf(ctx context.Context, tenant id.TenantID, after string, limit int) ([]Blob, error) {
+	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `
+		SELECT tenant_id, sum, size FROM blobs WHERE tenant_id = $1 AND sum > $2 ORDER BY sum LIMIT $3`, tenant, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list blobs: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Blob])
+	if err != nil {
+		return nil, fmt.Errorf("list blobs: %w", err)
+	}
+	return list, nil
+}
+
 // Thumbnail is a small picture.
 type Thumbnail struct{ Sum, Type string }
 
@@ -177,7 +191,7 @@ func scanCellFile(row pgx.CollectableRow) (CellFile, error) {
 func (r *Files) Attachment(ctx context.Context, tenant id.TenantID, key models.AttachmentID) (models.Attachment, error) {
 	rows, err := postgres.ForTenant(r.pool, tenant).Query(ctx, `SELECT `+cellFileColumns+` FROM attachments a
 		WHERE a.tenant_id = $1 AND a.id = $2
-			AND NOT EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = a.tenant_id AND w.base_id = a.base_id) LIMIT 1`, tenant, key)
+			AND NOT EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = a.tenant_id AND w.base_id = a.base_id) AND`+notErased(`a.tenant_id`)+` LIMIT 1`, tenant, key)
 	if err != nil {
 		return models.Attachment{}, fmt.Errorf("select attachment: %w", err)
 	}

@@ -52,7 +52,7 @@ func (r *Places) BaseChanged(ctx context.Context, tx pgx.Tx, e events.Event, d w
 func place(ctx context.Context, tx pgx.Tx, e events.Event, base, workspace, project, status string) error {
 	return note(ctx, tx, e, "note place of base", `
 		INSERT INTO base_places AS p (tenant_id, base_id, workspace_id, project_id, trashed, version)
-		SELECT $1, $2, nullif($3, '')::uuid, nullif($4, '')::uuid, $5, $6 WHERE NOT EXISTS (SELECT FROM erased_tenants WHERE tenant_id = $1)
+		SELECT $1, $2, nullif($3, '')::uuid, nullif($4, '')::uuid, $5, $6 WHERE`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT base_places_pkey DO UPDATE SET workspace_id = excluded.workspace_id, project_id = excluded.project_id,
 			trashed = excluded.trashed, version = excluded.version
 		WHERE p.version < excluded.version`, e.TenantID, base, workspace, project, status == workspaceapi.StatusTrashed, e.Version)
@@ -71,7 +71,7 @@ func (r *Places) ProjectChanged(ctx context.Context, tx pgx.Tx, e events.Event, 
 func shelve(ctx context.Context, tx pgx.Tx, e events.Event, key, status string) error {
 	return note(ctx, tx, e, "note shelf", `
 		INSERT INTO shelves AS s (tenant_id, id, trashed, version)
-		SELECT $1, $2::uuid, $3, $4 WHERE NOT EXISTS (SELECT FROM erased_tenants WHERE tenant_id = $1)
+		SELECT $1, $2::uuid, $3, $4 WHERE`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT shelves_pkey DO UPDATE SET trashed = excluded.trashed, version = excluded.version
 		WHERE s.version < excluded.version`, e.TenantID, key, status == workspaceapi.StatusTrashed, e.Version)
 }

@@ -79,6 +79,9 @@ func storedTables(list []models.SnapshotTable) []byte {
 // it must be ready. If the id is taken it returns what is there.
 func (r *Snapshots) CreateSnapshot(ctx context.Context, s models.BaseSnapshot, job river.JobArgs) (models.BaseSnapshot, error) {
 	err := postgres.InTenant(ctx, r.pool, s.Tenant, func(tx pgx.Tx) error {
+		if err := mustLive(ctx, tx, s.Tenant); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO snapshots (tenant_id, id, base_id, base_name, status, comments, requested_by, created_at, taken_at, records, tables, size, sum,
 				skip_records)
@@ -347,6 +350,9 @@ const restoresKept = 30 * 24 * time.Hour
 // there. The tenant's restores of long ago are forgotten.
 func (r *Snapshots) CreateRestore(ctx context.Context, n models.BaseRestore, job river.JobArgs, check func(models.BaseSnapshot) error) (models.BaseRestore, error) {
 	err := postgres.InTenant(ctx, r.pool, n.Tenant, func(tx pgx.Tx) error {
+		if err := mustLive(ctx, tx, n.Tenant); err != nil {
+			return err
+		}
 		known, err := restoreExists(ctx, tx, n)
 		if err != nil || known {
 			return err

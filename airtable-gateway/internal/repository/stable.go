@@ -107,7 +107,7 @@ func (r *StableFiles) StableFile(ctx context.Context, key StableKey) (StableFile
 	err := postgres.ForTenant(r.pool, key.Tenant).QueryRow(ctx, `
 		SELECT base_id, table_name, record_id, in_comment, filename, type, source_url, source_size, seen_at, coalesce(sum, '')
 		FROM stable_files f WHERE tenant_id = $1 AND connection_id = $2 AND attachment_id = $3 AND variant = $4
-			AND NOT EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = f.tenant_id AND w.base_id = f.base_id)`,
+			AND NOT EXISTS (SELECT FROM withheld_bases w WHERE w.tenant_id = f.tenant_id AND w.base_id = f.base_id) AND`+notErased(`f.tenant_id`),
 		key.Tenant, key.Connection, key.Attachment, key.Variant).
 		Scan(&f.Base, &f.Table, &f.Record, &f.InComment, &f.Filename, &f.Type, &f.Source, &f.SourceSize, &f.SeenAt, &f.Sum)
 	if err != nil {

@@ -61,7 +61,7 @@ func userKey(user id.UserID) string {
 	return user.String()
 }
 
-// Add adds the counts to what is there, all or none.
+// Add adds the counts to what is there, all or none but those of deleted tenants.
 func (r *Usage) Add(ctx context.Context, counts map[Spending]int64) error {
 	return postgres.InEveryTenant(ctx, r.pool, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
@@ -87,18 +87,18 @@ func (s Spending) compare(o Spending) int {
 func addTo(batch *pgx.Batch, s Spending, n int64) {
 	minutes, days := `
 		INSERT INTO usage_minutes AS u (tenant_id, minute, connection_id, base_id, user_id, cause, calls)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		SELECT $1, $2, $3, $4, $5, $6, $7 WHERE`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT usage_minutes_pkey DO UPDATE SET calls = u.calls + excluded.calls`, `
 		INSERT INTO usage_days AS u (tenant_id, day, connection_id, base_id, user_id, cause, calls)
-		VALUES ($1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7)
+		SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7 WHERE`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT usage_days_pkey DO UPDATE SET calls = u.calls + excluded.calls`
 	if s.Cause == SavedByCache || s.Cause == SavedByCoalescing {
 		minutes, days = `
 		INSERT INTO saved_minutes AS u (tenant_id, minute, connection_id, base_id, user_id, saver, calls)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		SELECT $1, $2, $3, $4, $5, $6, $7 WHERE`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT saved_minutes_pkey DO UPDATE SET calls = u.calls + excluded.calls`, `
 		INSERT INTO saved_days AS u (tenant_id, day, connection_id, base_id, user_id, saver, calls)
-		VALUES ($1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7)
+		SELECT $1, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3, $4, $5, $6, $7 WHERE`+notErased(`$1`)+`
 		ON CONFLICT ON CONSTRAINT saved_days_pkey DO UPDATE SET calls = u.calls + excluded.calls`
 	}
 	batch.Queue(minutes, s.Tenant, s.Minute, s.Connection, s.Base, userKey(s.User), s.Cause, n)
