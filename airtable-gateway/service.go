@@ -143,6 +143,8 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &services.TakeSnapshotWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.RestoreSnapshotWorker{Snapshots: snapshots})
+	live := func(ctx context.Context, args river.JobArgs) (bool, error) { return queue.Live(ctx, args) }
+	river.AddWorker(workers, &services.EndLostWorker{Snapshots: snapshots, Live: live})
 	river.AddWorker(workers, &services.PruneHistoryWorker{Store: repository.NewStore(pool), Keep: cfg.HistoryKept(), Now: time.Now})
 	river.AddWorker(workers, &local.FetchWorker{Store: store})
 	river.AddWorker(workers, &files.CollectWorker{Keeper: keeper})
@@ -154,7 +156,7 @@ func Wire(ctx context.Context, a *app.App, cfg Config) error {
 	river.AddWorker(workers, &services.EraseTenantsWorker{Repo: erasures})
 	watcher.AddWorkers(workers)
 	if queue, err = a.Jobs(workers, services.PruneHistoryPeriodically(), files.CollectPeriodically(), watch.SweepPeriodically(),
-		allowance.ReportPeriodically(), services.EraseTenantsPeriodically()); err != nil {
+		allowance.ReportPeriodically(), services.EraseTenantsPeriodically(), services.EndLostWorkPeriodically()); err != nil {
 		return err
 	}
 	directory := repository.NewDirectory(pool, time.Now)

@@ -60,12 +60,14 @@ func Wire(ctx context.Context, a *app.App, cfg config.Config) error {
 	})
 	river.AddWorker(workers, &services.FollowSnapshotWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.FollowRestoreWorker{Snapshots: snapshots})
+	live := func(ctx context.Context, args river.JobArgs) (bool, error) { return queue.Live(ctx, args) }
+	river.AddWorker(workers, &services.FollowLostWorker{Snapshots: snapshots, Live: live})
 	river.AddWorker(workers, &services.RunSchedulesWorker{Snapshots: snapshots})
 	river.AddWorker(workers, &services.RecallSharesWorker{Links: links})
 	templates := services.NewTemplates(repository.NewTemplates(pool), snapshots)
 	river.AddWorker(workers, &services.FollowEditionWorker{Templates: templates})
 	river.AddWorker(workers, &services.DropContentWorker{Templates: templates})
-	if queue, err = a.Jobs(workers, services.SweepEvery(cfg.SweepInterval), services.RunSchedulesPeriodically(), services.RecallEvery()); err != nil {
+	if queue, err = a.Jobs(workers, services.SweepEvery(cfg.SweepInterval), services.RunSchedulesPeriodically(), services.RecallEvery(), services.FollowLostPeriodically()); err != nil {
 		return err
 	}
 	handlers.Register(a.API, handlers.Deps{

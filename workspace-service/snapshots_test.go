@@ -20,8 +20,10 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/httpx"
 	"github.com/pyairtable/pyairtable/pkg/id"
 	"github.com/pyairtable/pyairtable/pkg/permit"
+	"github.com/pyairtable/pyairtable/pkg/postgres"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/models"
 	"github.com/pyairtable/pyairtable/workspace-service/internal/repository"
+	"github.com/pyairtable/pyairtable/workspace-service/internal/services"
 )
 
 // album stands for what airtable-gateway does with snapshots: at the second question they
@@ -286,3 +288,33 @@ func TestSchedules_RunOnceWhenDueAndKeepTheNewest(t *testing.T) {
 }
 
 func nothing(context.Context, pgx.Tx) error { return nil }
+
+// What was left behind by a job that is no more is followed again.
+func TestSnapshots_WhatLostItsJobIsFollowedAgain(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	anna := w.owner()
+	home := w.workspace(anna, "Home")
+	w.base(anna, home, "appOld")
+	snap := w.takes(anna, "appOld")
+	whole := restoreOf(snap.ID, airtableapi.RestoreBase)
+	whole.Body.WorkspaceID = home.ID
+	out := w.ended(anna, must(w, anna, workspaceapi.RestoreSnapshot, whole).Body)
+	await.True(t, "both jobs have ended", func() bool {
+		return w.count(`SELECT count(*) FROM river_job WHERE finalized_at IS NULL AND kind IN ('follow_snapshot', 'follow_restore')`) == 0
+	})
+	for key, sql := range map[string]string{
+		snap.ID: `UPDATE snapshots SET status = 'taking', taken_at = NULL WHERE tenant_id = $1 AND id = $2`,
+		out.ID:  `UPDATE restores SET status = 'running', finished_at = NULL WHERE tenant_id = $1 AND id = $2`,
+	} {
+		_, err := postgres.ForTenant(w.pool, anna.tenant).Exec(t.Context(), sql, anna.tenant, key)
+		w.ok(err)
+	}
+	w.ok(w.work(services.FollowLostWork{}))
+	await.True(t, "the snapshot has ended", func() bool {
+		return must(w, anna, workspaceapi.GetSnapshot, workspaceapi.SnapshotRef{SnapshotID: snap.ID}).Status == airtableapi.SnapshotReady
+	})
+	if again := w.ended(anna, out); again.Status != airtableapi.RestoreDone || again.BaseID != out.BaseID {
+		t.Errorf("restore %+v", again)
+	}
+}

@@ -8,6 +8,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,6 +99,19 @@ func (c *Client) InsertWith(ctx context.Context, tx pgx.Tx, args river.JobArgs, 
 		return fmt.Errorf("insert job %s: %w", args.Kind(), err)
 	}
 	return nil
+}
+
+// Live reports whether a job of the kind with these arguments, or more, is yet to end.
+func (c *Client) Live(ctx context.Context, args river.JobArgs) (live bool, err error) {
+	given, err := json.Marshal(args)
+	if err == nil {
+		err = c.pool.QueryRow(ctx, `
+			SELECT EXISTS (SELECT FROM river_job WHERE kind = $1 AND args @> $2::jsonb AND finalized_at IS NULL)`, args.Kind(), given).Scan(&live)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for job %s: %w", args.Kind(), err)
+	}
+	return live, nil
 }
 
 // Run works until ctx ends, lets the running jobs finish, and returns nil. Jobs

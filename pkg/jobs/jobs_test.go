@@ -331,3 +331,27 @@ func TestLog_OnlyAJobGivenUpIsAnError(t *testing.T) {
 		t.Error("River's own lines do not come through")
 	}
 }
+
+func TestLive_IsWhatIsYetToEnd(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	ran := make(chan string, 1)
+	c, err := jobs.New(b.pool, nil, jobs.Options{}) // inserts only
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.insert(c, "one")
+	live := func(name string) bool {
+		is, err := c.Live(t.Context(), greet{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	if !live("one") || live("two") {
+		t.Errorf("before: one %v, two %v", live("one"), live("two"))
+	}
+	b.start(jobs.Options{Workers: workers(func(_ context.Context, name string) error { ran <- name; return nil })})
+	<-ran
+	b.eventually("the job has ended", func() bool { return !live("one") })
+}

@@ -87,6 +87,7 @@ type fleet struct {
 	people    *services.People
 	snapshots *services.Snapshots
 	erasures  *services.Erasures
+	queue     *jobs.Client // of which nobody works the jobs
 	users     *userService
 }
 
@@ -139,6 +140,7 @@ func newFleetOf(t *testing.T, permits permit.Authority, allowed ...string) *flee
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.queue = queue
 	f.plans = newPlans()
 	f.counter = limits.NewFrom(f.plans.source(), f.metrics, time.Now)
 	f.within = allowance.New(f.counter, repository.NewUses(f.pool))

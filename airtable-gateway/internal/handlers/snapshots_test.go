@@ -189,3 +189,38 @@ func TestSnapshots_RefuseWhatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func TestSnapshots_WhatLostItsJobEndsAsFailed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	anna := f.owner(t)
+	base, house := anna.shop(t), anna.service(t)
+	take, copied := anna.takes(base), anna.restores(airtableapi.CopyBase, "")
+	copied.Body.BaseID = base
+	must(t, house, airtableapi.TakeSnapshot, take)
+	must(t, house, airtableapi.RestoreSnapshot, copied)
+	sweep := func() (airtableapi.BaseSnapshot, airtableapi.BaseRestore) {
+		t.Helper()
+		if err := f.snapshots.EndLost(t.Context(), f.queue.Live); err != nil {
+			t.Fatal(err)
+		}
+		return must(t, house, airtableapi.FetchSnapshot, anna.ref(take.Body.ID)), must(t, house, airtableapi.FetchRestore, anna.ref(copied.Body.ID))
+	}
+	if snap, restore := sweep(); snap.Status != airtableapi.SnapshotTaking || restore.Status != airtableapi.RestoreRunning {
+		t.Errorf("what has a job ended: %+v, %+v", snap, restore)
+	}
+	// As River leaves a job that was killed at its last try.
+	if _, err := f.pool.Exec(t.Context(), `UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = max_attempts`); err != nil {
+		t.Fatal(err)
+	}
+	snap, restore := sweep()
+	if snap.Status != airtableapi.SnapshotFailed || snap.Error == nil || snap.Error.Code != airtableapi.ErrWorkLost.Code {
+		t.Errorf("snapshot %+v", snap)
+	}
+	if restore.Status != airtableapi.SnapshotFailed || restore.Error == nil || restore.Error.Code != airtableapi.ErrWorkLost.Code || restore.FinishedAt.IsZero() {
+		t.Errorf("restore %+v", restore)
+	}
+	if again, _ := sweep(); again.Status != airtableapi.SnapshotFailed {
+		t.Errorf("swept twice: %+v", again)
+	}
+}

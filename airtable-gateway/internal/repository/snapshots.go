@@ -413,6 +413,34 @@ func (r *Snapshots) NoteRestored(ctx context.Context, tenant id.TenantID, key mo
 		`UPDATE restores SET records = $3 WHERE tenant_id = $1 AND id = $2 AND status = 'running'`, tenant, key, n)
 }
 
+// Unended are snapshots that are being taken, and restores that run.
+type Unended struct {
+	Tenant   id.TenantID
+	Snapshot models.SnapshotID
+	Restore  models.RestoreID // zero for a snapshot
+}
+
+// Unended lists at most limit of what has not ended, the oldest first, in all tenants. The
+// snapshot of a copy is the restore's.
+func (r *Snapshots) Unended(ctx context.Context, limit int) ([]Unended, error) {
+	rows, err := postgres.ForEveryTenant(r.pool).Query(ctx, `
+		SELECT tenant_id, id, NULL::uuid, created_at FROM snapshots s
+		WHERE status = $1 AND NOT EXISTS (
+			SELECT FROM restores r WHERE r.tenant_id = s.tenant_id AND r.snapshot_id = s.id AND r.status = $2)
+		UNION ALL SELECT tenant_id, snapshot_id, id, created_at FROM restores WHERE status = $2
+		ORDER BY created_at LIMIT $3`, taking, running, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list what has not ended: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u Unended, err error) {
+		return u, row.Scan(&u.Tenant, &u.Snapshot, &u.Restore, nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list what has not ended: %w", err)
+	}
+	return list, nil
+}
+
 // FailRestore stores why a running restore came to nothing.
 func (r *Snapshots) FailRestore(ctx context.Context, tenant id.TenantID, key models.RestoreID, why models.Fault, at time.Time) error {
 	_, err := postgres.ForTenant(r.pool, tenant).Exec(ctx, `

@@ -278,3 +278,71 @@ func (w *RestoreSnapshotWorker) Work(ctx context.Context, j *river.Job[RestoreSn
 		Connection: conn.ID, ID: string(r.Base), Name: r.Name, PermissionLevel: "create",
 	})
 }
+
+// EndLost ends as failed what no job works on any more: that of a job which was killed at
+// its last try. live reports whether a job is yet to end.
+func (s *Snapshots) EndLost(ctx context.Context, live func(context.Context, river.JobArgs) (bool, error)) error {
+	list, err := s.repo.Unended(ctx, mostLost)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		var job river.JobArgs = TakeSnapshot{u.Tenant, u.Snapshot}
+		if !u.Restore.IsZero() {
+			job = RestoreSnapshot{u.Tenant, u.Restore}
+		}
+		alive, err := live(ctx, job)
+		if err == nil && !alive {
+			err = s.endLost(ctx, u)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostLost bounds what one sweep looks at; the others follow when these have ended.
+const mostLost = 1_000
+
+// endLost does nothing to what has ended since it was listed.
+func (s *Snapshots) endLost(ctx context.Context, u repository.Unended) error {
+	logging.From(ctx).Warn("a snapshot or restore was lost with its job", zap.Stringer("tenant", u.Tenant),
+		zap.Stringer("snapshot", u.Snapshot), zap.Stringer("restore", u.Restore))
+	why := faultOf(airtableapi.ErrWorkLost)
+	if u.Restore.IsZero() {
+		return s.repo.FailSnapshot(ctx, u.Tenant, u.Snapshot, why)
+	}
+	r, err := s.repo.Restore(ctx, u.Tenant, u.Restore)
+	if errors.Is(err, errs.ErrNotFound) || err == nil && r.Status != airtableapi.RestoreRunning {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.store.Fail(ctx, r, why)
+}
+
+// EndLostWork is the job that ends what was lost.
+type EndLostWork struct{}
+
+// Kind implements river.JobArgs.
+func (EndLostWork) Kind() string { return "end_lost_snapshots" }
+
+// EndLostWorkPeriodically is when, by one replica at a time.
+func EndLostWorkPeriodically() *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(5*time.Minute),
+		func() (river.JobArgs, *river.InsertOpts) { return EndLostWork{}, nil }, &river.PeriodicJobOpts{RunOnStart: true})
+}
+
+// EndLostWorker works EndLostWork.
+type EndLostWorker struct {
+	river.WorkerDefaults[EndLostWork]
+	Snapshots *Snapshots
+	Live      func(context.Context, river.JobArgs) (bool, error)
+}
+
+// Work implements river.Worker.
+func (w *EndLostWorker) Work(ctx context.Context, _ *river.Job[EndLostWork]) error {
+	return w.Snapshots.EndLost(ctx, w.Live)
+}

@@ -20,7 +20,9 @@ var (
 	ErrSnapshotUnusable  = errs.New(errs.Invalid, "snapshot_unusable", "The content is not that of a snapshot.")
 	ErrNotInSnapshot     = errs.New(errs.NotFound, "not_in_snapshot", "The snapshot has no such table or record.")
 	ErrRestoreImpossible = errs.New(errs.Conflict, "restore_impossible", "The base as it is now has no room for what is to be restored.")
-	ErrIDTaken           = errs.New(errs.Conflict, "snapshot_id_taken", "The id names something else already.")
+	// ErrWorkLost is why something failed whose job was killed at its last try.
+	ErrWorkLost = errs.New(errs.Internal, "work_lost", "The work was interrupted too often and given up.")
+	ErrIDTaken  = errs.New(errs.Conflict, "snapshot_id_taken", "The id names something else already.")
 )
 
 const (

@@ -57,6 +57,28 @@ func (r *Snapshots) CreateSnapshot(ctx context.Context, s models.Snapshot, enque
 	})
 }
 
+// Unended are snapshots that are being taken, and restorations that run.
+type Unended struct {
+	Tenant      id.TenantID
+	Snapshot    models.SnapshotID
+	Restoration models.RestorationID // zero for a snapshot
+}
+
+// Unended lists at most limit of what has not ended, the oldest first, in all tenants.
+func (r *Snapshots) Unended(ctx context.Context, limit int) ([]Unended, error) {
+	return query(ctx, postgres.ForEveryTenant(r.pool), "list what has not ended", func(row pgx.CollectableRow) (u Unended, err error) {
+		return u, row.Scan(&u.Tenant, &u.Snapshot, &u.Restoration, nil)
+	}, `
+		SELECT tenant_id, id, NULL::uuid, created_at FROM snapshots WHERE status = 'taking'
+		UNION ALL SELECT tenant_id, NULL::uuid, id, created_at FROM restores WHERE status = 'running'
+		ORDER BY created_at LIMIT $1`, limit)
+}
+
+// Enqueue adds what has to be done about something of the tenant that is stored.
+func (r *Snapshots) Enqueue(ctx context.Context, tenant id.TenantID, enqueue Enqueue) error {
+	return postgres.InTenant(ctx, r.pool, tenant, func(tx pgx.Tx) error { return enqueue(ctx, tx) })
+}
+
 // Snapshot returns a snapshot of the tenant, or errs.ErrNotFound.
 func (r *Snapshots) Snapshot(ctx context.Context, tenant id.TenantID, key models.SnapshotID) (models.Snapshot, error) {
 	return one(ctx, r.of(tenant), "read snapshot", scanSnapshot, snapshotColumns+`WHERE tenant_id = $1 AND id = $2`, tenant, key)

@@ -506,3 +506,56 @@ func (s *Snapshots) prune(ctx context.Context, d models.Schedule) error {
 	}
 	return errors.Join(failed...)
 }
+
+// Live reports whether a job with these arguments is yet to end.
+type Live func(ctx context.Context, args river.JobArgs) (bool, error)
+
+// mostLost bounds what one sweep looks at; the others follow when these have ended.
+const mostLost = 1_000
+
+// FollowLost has what has not ended followed again if nobody does: its job was given up, or
+// killed at its last try. How it ends, airtable-gateway says.
+func (s *Snapshots) FollowLost(ctx context.Context, live Live) error {
+	list, err := s.repo.Unended(ctx, mostLost)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		var job river.JobArgs = FollowSnapshot{u.Tenant, u.Snapshot}
+		if !u.Restoration.IsZero() {
+			job = FollowRestore{u.Tenant, u.Restoration}
+		}
+		alive, err := live(ctx, job)
+		if err == nil && !alive {
+			err = s.repo.Enqueue(ctx, u.Tenant, func(ctx context.Context, tx pgx.Tx) error { return s.insert(ctx, tx, job) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FollowLostWork is the job that has what was lost followed again.
+type FollowLostWork struct{}
+
+// Kind implements river.JobArgs.
+func (FollowLostWork) Kind() string { return "follow_lost_snapshots" }
+
+// FollowLostPeriodically is when, by one replica at a time.
+func FollowLostPeriodically() *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(5*time.Minute),
+		func() (river.JobArgs, *river.InsertOpts) { return FollowLostWork{}, nil }, &river.PeriodicJobOpts{RunOnStart: true})
+}
+
+// FollowLostWorker works FollowLostWork.
+type FollowLostWorker struct {
+	river.WorkerDefaults[FollowLostWork]
+	Snapshots *Snapshots
+	Live      Live
+}
+
+// Work implements river.Worker.
+func (w *FollowLostWorker) Work(ctx context.Context, _ *river.Job[FollowLostWork]) error {
+	return w.Snapshots.FollowLost(ctx, w.Live)
+}
