@@ -17,7 +17,8 @@ import (
 
 // MemberChanged keeps what tenant-service says of a membership. One that is over ends the
 // user's sessions and tokens in the tenant. A role that may do less, or a suspension, ends
-// the sessions, and what the tokens were exchanged for. A service account's user comes and goes with the membership.
+// the sessions, and what the tokens were exchanged for. A service account's user comes and
+// goes with the membership.
 func (r *Repository) MemberChanged(ctx context.Context, tx pgx.Tx, e events.Event, d tenantapi.MemberChanged) error {
 	user, err := id.Parse[id.User](d.UserID)
 	if err != nil {

@@ -25,8 +25,8 @@ var (
 		Summary: "What became of a record or a cell", Description: "Newest first. With a field, before and after are those of its cell.",
 		Errors: []*errs.Error{ErrAdminsOnly},
 	}
-	// ListUnowned is for operators, who have the service's own credentials: what belongs to no tenant, such as requests that were
-	// refused since nobody known asked.
+	// ListUnowned is for operators, who have the service's own credentials: what belongs to
+	// no tenant, such as requests that were refused since nobody known asked.
 	ListUnowned = api.Op[EntryQuery, EntryPage]{
 		Name: "listUnownedAuditEntries", Method: http.MethodGet, Path: "/internal/v1/audit/entries",
 		Access: api.Internal, Callers: []string{"audit-service"}, Summary: "Search the log of what belongs to no tenant",
