@@ -13,14 +13,6 @@ import (
 	"github.com/pyairtable/pyairtable/pkg/permit"
 )
 
-func TestAdministration_IsNamedTheSameInsideAndOut(t *testing.T) {
-	t.Parallel()
-	if !slices.Equal(models.Administration, permissionapi.Administration) || !slices.Equal(models.Actions, permissionapi.Actions) {
-		t.Errorf("the service knows %v and %v, the contract %v and %v",
-			models.Actions, models.Administration, permissionapi.Actions, permissionapi.Administration)
-	}
-}
-
 // office is a tenant with an owner and a custom role of the actions.
 func office(t *testing.T, f *fleet, actions ...string) (tenant id.TenantID, ada person, role string) {
 	t.Helper()

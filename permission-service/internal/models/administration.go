@@ -1,25 +1,20 @@
 package models
 
-import "slices"
+import (
+	"slices"
 
-// Administration is what is done with a tenant itself: each action by itself, none
-// includes another.
-var Administration = []string{
-	"members.manage", "groups.manage", "service_accounts.manage", "settings.manage", "directories.manage", "billing.read", "audit.read",
-}
-
-// IsAdministration reports whether the action is one of Administration.
-func IsAdministration(action string) bool { return slices.Contains(Administration, action) }
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
+)
 
 // ActionsOn are all actions that mean something on objects of the kind.
 func ActionsOn(kind string) []string {
 	if kind == Tenant {
-		return slices.Concat(Actions, Administration)
+		return slices.Concat(permissionapi.Actions, permissionapi.Administration)
 	}
-	return Actions
+	return permissionapi.Actions
 }
 
-// Strongest is the strength of the strongest of Actions among the actions, and -1 if
+// Strongest is the strength of the strongest of permissionapi.Actions among the actions, and -1 if
 // there is none.
 func Strongest(actions []string) int {
 	strongest := -1
@@ -38,12 +33,12 @@ func Need(object string, actions []string, deny bool) []string {
 	case deny && strongest >= 0:
 		need = append(need, "manage")
 	case strongest >= 0:
-		need = append(need, Actions[max(strongest, Strength("share"))])
+		need = append(need, permissionapi.Actions[max(strongest, Strength("share"))])
 	}
 	if kind, _ := Split(object); kind != Tenant {
 		return need
 	}
-	for _, a := range Administration {
+	for _, a := range permissionapi.Administration {
 		if slices.Contains(actions, a) {
 			need = append(need, a)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
 
@@ -122,7 +123,7 @@ func Decide(f Facts, action string, m Moment) (bool, []Step) {
 	if shut != "" {
 		steps = append(steps, Step{Kind: shut, Object: TenantObject(f.Tenant), Subject: f.Subject, Role: f.Standing.Role, Holds: true, Decides: true})
 	}
-	administration := IsAdministration(action)
+	administration := permissionapi.IsAdministration(action)
 	if administration && f.Chain[0] != TenantObject(f.Tenant) {
 		return false, steps
 	}

@@ -4,17 +4,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 	"github.com/pyairtable/pyairtable/pkg/id"
 )
-
-// Actions in the order of their strength: each includes those before it.
-var Actions = []string{"read", "comment", "edit", "create", "share", "manage"}
 
 // builtIn are the roles that every tenant has, with their strongest action.
 var builtIn = map[string]string{"viewer": "read", "commenter": "comment", "editor": "edit", "creator": "share", "owner": "manage"}
 
-// Strength is the place of an action among Actions, and -1 for what is none.
-func Strength(action string) int { return slices.Index(Actions, action) }
+// Strength is the place of an action among permissionapi.Actions, and -1 for what is none.
+func Strength(action string) int { return slices.Index(permissionapi.Actions, action) }
 
 // BuiltIn returns the actions of a built-in role.
 func BuiltIn(role string) ([]string, bool) {
@@ -22,14 +20,14 @@ func BuiltIn(role string) ([]string, bool) {
 	if !ok {
 		return nil, false
 	}
-	return Actions[:Strength(strongest)+1], true
+	return permissionapi.Actions[:Strength(strongest)+1], true
 }
 
 // Covers reports whether a grant of a role with these actions speaks about the action: it
 // allows the strongest of them and all before; it denies the weakest and all after, for
 // those include it. What is done with a tenant itself is covered by its name alone.
 func Covers(actions []string, deny bool, action string) bool {
-	if IsAdministration(action) {
+	if permissionapi.IsAdministration(action) {
 		return slices.Contains(actions, action)
 	}
 	at := Strength(action)

@@ -1,18 +1,13 @@
 package models
 
+import "github.com/pyairtable/pyairtable/pkg/api/tenantapi"
+
 // Standing is what a user is in a tenant, and how the tenant is.
 type Standing struct {
-	Tenant    string // its status: active, suspended or deleting
+	Tenant    string // its status, as tenant-service names it
 	Role      string // of the user, "" if he has none
 	Suspended bool   // the user, in this tenant
 }
-
-// The statuses of tenants, as tenant-service names them.
-const (
-	TenantActive    = "active"
-	TenantSuspended = "suspended"
-	TenantDeleting  = "deleting"
-)
 
 // Shut is what shuts the user out, the kind of a step, or "" if nothing does. A tenant
 // that is suspended, or about to be deleted, is shut to all but its owners; a member who
@@ -24,9 +19,9 @@ func (s Standing) Shut() string {
 		return StepMemberSuspended
 	case s.Role == TenantOwner:
 		return ""
-	case s.Tenant == TenantSuspended:
+	case s.Tenant == tenantapi.StatusSuspended:
 		return StepTenantSuspended
-	case s.Tenant == TenantDeleting:
+	case s.Tenant == tenantapi.StatusDeleting:
 		return StepTenantDeleting
 	}
 	return ""

@@ -8,6 +8,8 @@ import (
 	"github.com/openfga/language/pkg/go/transformer"
 
 	"github.com/pyairtable/pyairtable/permission-service/internal/models"
+
+	"github.com/pyairtable/pyairtable/pkg/api/permissionapi"
 )
 
 // The relations that tuples are written for. Allow and deny are followed by "_" and an
@@ -65,7 +67,7 @@ func language() string {
 		} else {
 			fmt.Fprintf(&b, "    define parent: [%s]\n", kind.parent)
 		}
-		for _, a := range models.Actions {
+		for _, a := range permissionapi.Actions {
 			if kind.parent != "" {
 				has, lost = fmt.Sprintf(" or has_%s from parent", a), fmt.Sprintf(" or lost_%s from parent", a)
 			}
@@ -94,7 +96,7 @@ func given(b *strings.Builder, action string) {
 // administration is what is done with a tenant itself: nothing inherits it, and owners
 // and admins have it whatever is denied to them.
 func administration(b *strings.Builder) {
-	for _, a := range models.Administration {
+	for _, a := range permissionapi.Administration {
 		given(b, a)
 		fmt.Fprintf(b, "    define %s: admin or (%s but not %s)\n", can(a), Allow(a), Deny(a))
 	}

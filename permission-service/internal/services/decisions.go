@@ -497,7 +497,7 @@ func (d *Decisions) access(ctx context.Context, t id.TenantID, head repository.H
 	if err != nil {
 		return a, err
 	}
-	for _, action := range models.Actions {
+	for _, action := range permissionapi.Actions {
 		allowed, steps := models.Decide(f, action, at)
 		if !allowed {
 			continue

@@ -119,7 +119,7 @@ func (d *Decisions) mayGive(ctx context.Context, who auth.Principal, g models.Gr
 		}
 	}
 	// How strong he is has been asked already.
-	own := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !models.IsAdministration(a) })
+	own := slices.DeleteFunc(slices.Clone(actions), func(a string) bool { return !permissionapi.IsAdministration(a) })
 	return d.mayHandOn(ctx, who, []models.Grant{{Object: g.Object, Actions: own}})
 }
 
