@@ -46,6 +46,16 @@ func (w *world) published(p person, key string) (out workspaceapi.Template) {
 	return out
 }
 
+// published is an owner's workspace with the base appOld, and a template made of that.
+func published(t *testing.T) (*world, person, workspaceapi.Workspace, workspaceapi.Template) {
+	t.Helper()
+	w := start(t, nil)
+	anna := w.owner()
+	home := w.workspace(anna, "Home")
+	w.base(anna, home, "appOld")
+	return w, anna, home, w.publishes(anna, "appOld")
+}
+
 // publishes is a template that the person makes of the base.
 func (w *world) publishes(p person, base string) workspaceapi.Template {
 	w.t.Helper()
@@ -214,11 +224,7 @@ func TestTemplates_ComeWithTheProduct(t *testing.T) {
 
 func TestTemplates_AreForThoseWhoMay(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
-	anna := w.owner()
-	home := w.workspace(anna, "Home")
-	w.base(anna, home, "appOld")
-	tpl := w.publishes(anna, "appOld")
+	w, anna, home, tpl := published(t)
 	stranger, bob, admin, guest := w.owner(), w.other(anna, "member"), w.other(anna, "admin"), w.other(anna, "guest")
 	change := workspaceapi.TemplateUpdate{TemplateRef: tref(tpl.ID), Body: workspaceapi.TemplatePatch{Name: ptr("Mine")}}
 	theirs := w.workspace(stranger, "Theirs")
@@ -321,11 +327,7 @@ func TestTemplates_RefuseWhatCannotBe(t *testing.T) {
 
 func TestTemplates_OutliveTheirBase(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
-	anna := w.owner()
-	home := w.workspace(anna, "Home")
-	w.base(anna, home, "appOld")
-	tpl := w.publishes(anna, "appOld")
+	w, anna, home, tpl := published(t)
 	w.airtable.mu.Lock()
 	w.airtable.bases[anna.tenant] = nil
 	w.airtable.mu.Unlock()
@@ -337,11 +339,7 @@ func TestTemplates_OutliveTheirBase(t *testing.T) {
 
 func TestTemplates_ContentStaysWhileABaseIsMadeOfIt(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
-	anna := w.owner()
-	home := w.workspace(anna, "Home")
-	w.base(anna, home, "appOld")
-	tpl := w.publishes(anna, "appOld")
+	w, anna, home, tpl := published(t)
 	w.airtable.hold(true)
 	made := must(w, anna, workspaceapi.UseTemplate, use(tpl.ID, home)).Body
 	if made.Status != airtableapi.RestoreRunning {
@@ -424,11 +422,7 @@ func TestTemplates_TheSameKeyMakesOneBase(t *testing.T) {
 
 func TestTemplates_AreGoneOnWithAfterARestart(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
-	anna := w.owner()
-	home := w.workspace(anna, "Home")
-	w.base(anna, home, "appOld")
-	tpl := w.publishes(anna, "appOld")
+	w, anna, home, tpl := published(t)
 	w.airtable.hold(true)
 	running := []workspaceapi.Restore{
 		must(w, anna, workspaceapi.UseTemplate, use(tpl.ID, home)).Body, must(w, anna, workspaceapi.UseTemplate, use("project-tracker", home)).Body,
@@ -459,11 +453,7 @@ func TestTemplates_AreGoneOnWithAfterARestart(t *testing.T) {
 
 func TestTemplates_AreInTheFeedOfMembers(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
-	anna := w.owner()
-	home := w.workspace(anna, "Home")
-	w.base(anna, home, "appOld")
-	tpl := w.publishes(anna, "appOld")
+	w, anna, home, tpl := published(t)
 	w.ended(anna, must(w, anna, workspaceapi.UseTemplate, use(tpl.ID, home)).Body)
 	must(w, anna, workspaceapi.DeleteTemplate, tref(tpl.ID))
 	await.True(t, "the feed tells all", func() bool {
